@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GOSTAT_BASE_FMT_H
+#define GOSTAT_BASE_FMT_H
+
+#include "base/attrs.h"
+
+#include <stdarg.h>
+
+/*
+ * Bounded formatting without stdio: into a buffer, or through a buffer to a
+ * descriptor. No allocation, no locale, no errno, async-signal-safe.
+ *
+ * With fd >= 0 a full buffer is written out; the first failed write is kept in
+ * error and everything after it is dropped. With fd < 0 what does not fit is
+ * dropped and truncated is set.
+ */
+struct fmt {
+	char *buf;
+	size_t cap;
+	size_t len;    /* bytes in buf */
+	int fd;	       /* -1: buffer only */
+	int error;     /* errno value of the first failed write, or 0 */
+	bool truncated;
+	uint64_t total; /* bytes written to fd so far */
+};
+
+void fmt_init(struct fmt *f, char *buf, size_t cap, int fd);
+
+/* Write out what is buffered. 0, or the errno value of the first failure. */
+int fmt_flush(struct fmt *f);
+
+/* NUL-terminate (within cap) and return buf; for buffer-only use. */
+char *fmt_cstr(struct fmt *f);
+
+void fmt_mem(struct fmt *f, const void *p, size_t n);
+void fmt_str(struct fmt *f, const char *s);
+void fmt_char(struct fmt *f, char c);
+void fmt_u64(struct fmt *f, uint64_t v);
+void fmt_i64(struct fmt *f, int64_t v);
+void fmt_hex(struct fmt *f, uint64_t v); /* lower case, no prefix */
+
+/*
+ * The shortest decimal that reads back as v, spelled as Go's
+ * strconv.FormatFloat(v, 'g', -1, 64): exponent form when exp < -4 || exp >=
+ * 21, at least two exponent digits, "+Inf", "-Inf", "NaN".
+ */
+void fmt_f64(struct fmt *f, double v);
+
+/*
+ * printf subset: %d %i %u %x %c %s %p %% with l, ll, z, field width, '-', '0',
+ * and precision for %s (also '*').
+ */
+void fmt_printf(struct fmt *f, const char *format, ...) PRINTF_LIKE(2, 3);
+void fmt_vprintf(struct fmt *f, const char *format, va_list ap);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lock: a ranked futex mutex.
+ *
+ * pthread_mutex_t would do, but it can be interposed by the program we live
+ * in, and its robust-list handling touches thread state that does not exist
+ * in raw clone children. errno is left alone: the futex call is made by hand.
+ *
+ *	0 --cas--> 1 --contended--> 2 --unlock--> 0, wake one
+ *
+ * Spinning: holders do at most a few microseconds of work, a futex sleep and
+ * wake costs about 5; SPIN_MAX pauses (some 2 microseconds) avoid most sleeps
+ * where another core runs the holder, and cost little where none does.
+ *
+ * Rejected: ticket and queue locks. Fairness is worthless here, and with more
+ * threads than cores a queue hands the lock to threads that do not run.
+ */
+#include "base/lock.h"
+#include "base/atomics.h"
+#include "base/fatal.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+
+enum { SPIN_MAX = 100 };
+
+static void futex(uint32_t *addr, int op, uint32_t val)
+{
+	register long r10 __asm__("r10") = 0; /* no timeout */
+	long ret;
+
+	__asm__ volatile("syscall"
+			 : "=a"(ret)
+			 : "a"((long)SYS_futex), "D"(addr), "S"((long)op),
+			 "d"((long)val), "r"(r10)
+			 : "rcx", "r11", "memory");
+}
+
+COLD void lock_slow(struct lock *l)
+{
+	for (int i = 0; i < SPIN_MAX; i++) {
+		uint32_t free = 0;
+
+		cpu_relax();
+		/* acquire [lock]: pairs with the release in unlock(). */
+		if (load_relaxed(&l->state) == 0 &&
+			cas_acquire(&l->state, &free, 1))
+			return;
+	}
+	/* acquire [lock]: pairs with the release in unlock(). */
+	while (xchg_acquire(&l->state, 2) != 0)
+		futex(&l->state, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 2);
+}
+
+COLD void lock_wake(struct lock *l)
+{
+	futex(&l->state, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
+}
+
+#ifdef GOSTAT_DEBUG
+static THREAD_LOCAL uint32_t held; /* bit r: a lock of rank r is held */
+
+void lockrank_push(const struct lock *l)
+{
+	/* Same rank twice is fork, which takes whole arrays in order. */
+	INVARIANT((held >> (l->rank + 1)) == 0);
+	held |= 1u << l->rank;
+}
+
+void lockrank_pop(const struct lock *l)
+{
+	held &= ~(1u << l->rank);
+}
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GOSTAT_BASE_LOCK_H
+#define GOSTAT_BASE_LOCK_H
+
+#include "base/attrs.h"
+
+/*
+ * Ranks, outermost first (Go's lockrank.go). A thread may take a lock only if
+ * every lock it holds has a smaller rank; debug builds check that. Two locks
+ * of one rank are never held together, except by fork, which takes all of them
+ * in index order.
+ */
+enum lockrank {
+	LOCK_GC = 1,	/* gc.c: one cycle at a time */
+	LOCK_HELPER,	/* helper.c: starting and stopping the helper thread */
+	LOCK_DUMP,	/* dump.c: numbering of dumps */
+	LOCK_PROFILE,	/* stacktab.c, sampler.c */
+	LOCK_THREADS,	/* mcache.c: list of all mcaches */
+	LOCK_MCENTRAL,	/* mcentral.c: one for each size class */
+	LOCK_MHEAP,	/* mheap.c: pages, spans, arenas */
+	LOCK_FIXALLOC,	/* fixalloc.c: descriptors */
+	LOCK_SYSMEM,	/* sysmem.c */
+};
+
+/* Futex mutex after Drepper: 0 free, 1 held, 2 held and somebody may wait. */
+struct lock {
+	uint32_t state;
+	uint32_t rank; /* enum lockrank */
+};
+
+#define LOCK_INIT(r) {.state = 0, .rank = (r)}
+
+void lock_slow(struct lock *l);
+void lock_wake(struct lock *l);
+
+#ifdef GOSTAT_DEBUG
+void lockrank_push(const struct lock *l);
+void lockrank_pop(const struct lock *l);
+#else
+static inline void lockrank_push(const struct lock *l UNUSED) {}
+static inline void lockrank_pop(const struct lock *l UNUSED) {}
+#endif
+
+static ALWAYS_INLINE void lock(struct lock *l)
+{
+	uint32_t free = 0;
+
+	lockrank_push(l);
+	/* acquire [lock]: pairs with the release in unlock(). */
+	if (unlikely(!__atomic_compare_exchange_n(&l->state, &free, 1, 0,
+		    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
+		lock_slow(l);
+}
+
+static ALWAYS_INLINE bool trylock(struct lock *l)
+{
+	uint32_t free = 0;
+
+	/* acquire [lock]: pairs with the release in unlock(). */
+	if (!__atomic_compare_exchange_n(&l->state, &free, 1, 0,
+		    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return false;
+	lockrank_push(l);
+	return true;
+}
+
+static ALWAYS_INLINE void unlock(struct lock *l)
+{
+	lockrank_pop(l);
+	/* release [lock]: pairs with the acquire in lock() and trylock(). */
+	if (unlikely(__atomic_exchange_n(&l->state, 0, __ATOMIC_RELEASE) == 2))
+		lock_wake(l);
+}
+
+/* In the child of fork: the holder is this thread, waiters are gone. */
+static inline void lock_reinit(struct lock *l)
+{
+	lockrank_pop(l);
+	l->state = 0;
+}
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GOSTAT_OS_SYSMEM_H
+#define GOSTAT_OS_SYSMEM_H
+
+#include "base/attrs.h"
+
+/*
+ * The only file that asks the kernel for memory. Every readable byte is
+ * accounted to one of the Sys fields of MemStats; reserved (PROT_NONE) address
+ * space is not, as in Go.
+ */
+enum syskind {
+	SYS_HEAP,     /* HeapSys */
+	SYS_MSPAN,    /* MSpanSys: span descriptors */
+	SYS_MCACHE,   /* MCacheSys: per-thread caches */
+	SYS_BUCKHASH, /* BuckHashSys: profile tables */
+	SYS_GC,	      /* GCSys: page tables, bitmaps, mark bits */
+	SYS_OTHER,    /* OtherSys: everything else */
+	NSYSKIND
+};
+
+/* The kernel's page; ours are PAGE_SIZE (alloc/arena.h). */
+enum { OS_PAGE = 4096, HUGE_PAGE = 2 << 20 };
+
+/*
+ * Map size bytes, readable, writable and zero. at == NULL: anywhere; else
+ * exactly there, or failure when anything else is there already. Returns NULL
+ * when the kernel refuses. size is a multiple of OS_PAGE.
+ */
+void *sysmem_map(void *at, size_t size, enum syskind kind);
+
+/* Address space only: faults on access. NULL when refused. */
+void *sysmem_reserve(size_t size);
+
+/* Make part of a reservation readable and writable. */
+bool sysmem_commit(void *p, size_t size, enum syskind kind);
+
+void sysmem_unmap(void *p, size_t size, enum syskind kind);
+
+/* Drop address space that was only reserved. */
+void sysmem_unreserve(void *p, size_t size);
+
+/*
+ * Give the pages back; they read as zero afterwards. False when the kernel
+ * refuses (locked memory, seccomp): then nothing changed.
+ */
+bool sysmem_release(void *p, size_t size);
+
+/* Ask for huge pages; advice, silently ignored when refused. */
+void sysmem_hugepage(void *p, size_t size);
+
+/*
+ * Move size pages from old to the unmapped or reserved-by-us range at new,
+ * which becomes new_size bytes long (>= size). False: nothing moved.
+ */
+bool sysmem_move(void *old, size_t size, void *new, size_t new_size);
+
+/* Bytes accounted to kind now. */
+uint64_t sysmem_sys(enum syskind kind);
+
+/* RLIMIT_AS in bytes, SIZE_MAX if unlimited; and physical memory. */
+size_t sysmem_address_limit(void);
+size_t sysmem_physical(void);
+
+/*
+ * Fault injection for tests: after n more successful requests every further
+ * one fails; negative (the default) never.
+ */
+extern long sysmem_fail_after;
+
+#endif
