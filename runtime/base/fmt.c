@@ -8,7 +8,8 @@
  * Invariants:
  *   I1  f->len <= f->cap;
  *   I2  after the first failed write nothing more is written (no half lines
- *       in the middle of a file).
+ *       in the middle of a file);
+ *   I3  the hook full() leaves room for at least one byte when it succeeds.
  */
 #include "base/fmt.h"
 
@@ -60,11 +61,14 @@ void fmt_mem(struct fmt *f, const void *p, size_t n)
 		size_t room = f->cap - f->len;
 		size_t part = MIN(room, n);
 
-		memcpy(f->buf + f->len, s, part);
+		if (part)
+			memcpy(f->buf + f->len, s, part);
 		f->len += part;
 		s += part;
 		n -= part;
 		if (n && f->fd < 0) {
+			if (f->full && !f->truncated && f->full(f))
+				continue;
 			f->truncated = true;
 			return;
 		}

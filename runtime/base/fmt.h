@@ -11,8 +11,10 @@
  * descriptor. No allocation, no locale, no errno, async-signal-safe.
  *
  * With fd >= 0 a full buffer is written out; the first failed write is kept in
- * error and everything after it is dropped. With fd < 0 what does not fit is
- * dropped and truncated is set.
+ * error and everything after it is dropped. With fd < 0 a full buffer is
+ * offered to the hook full(), which makes room (by draining or by enlarging
+ * it) and returns true; without a hook, or when it returns false, what does
+ * not fit is dropped and truncated is set.
  */
 struct fmt {
 	char *buf;
@@ -22,6 +24,8 @@ struct fmt {
 	int error;     /* errno value of the first failed write, or 0 */
 	bool truncated;
 	uint64_t total; /* bytes written to fd so far */
+	bool (*full)(struct fmt *f);
+	void *full_arg; /* for the hook's use */
 };
 
 void fmt_init(struct fmt *f, char *buf, size_t cap, int fd);
