@@ -44,11 +44,17 @@ void fmt_i64(struct fmt *f, int64_t v);
 void fmt_hex(struct fmt *f, uint64_t v); /* lower case, no prefix */
 
 /*
- * The shortest decimal that reads back as v, spelled as Go's
- * strconv.FormatFloat(v, 'g', -1, 64): exponent form when exp < -4 || exp >=
- * 21, at least two exponent digits, "+Inf", "-Inf", "NaN".
+ * The shortest decimal that reads back as v, in the spelling of Go's
+ * strconv.FormatFloat(v, 'g', -1, 64): exponent form for exponents below -4 or
+ * above 5, with at least two exponent digits; "+Inf", "-Inf", "NaN". This is
+ * what Prometheus' text format shows.
+ *
+ * fmt_f64_json: the same digits as Go's encoding/json (and JavaScript) spell
+ * them: exponent form below 1e-6 and from 1e21, no padding of the exponent. v
+ * must be finite, JSON has no other numbers.
  */
 void fmt_f64(struct fmt *f, double v);
+void fmt_f64_json(struct fmt *f, double v);
 
 /*
  * printf subset: %d %i %u %x %c %s %p %% with l, ll, z, field width, '-', '0',
