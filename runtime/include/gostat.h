@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GOSTAT_H
+#define GOSTAT_H
+
+/*
+ * gostat: a Go runtime's memory system under any program.
+ *
+ * The functions live in libgostat.so, which is preloaded
+ * (LD_PRELOAD=libgostat.so ./app) or linked (-lgostat). A program that may also
+ * run without it includes this header and nothing else: the references are
+ * weak, and
+ *
+ *	if (gostat_available())
+ *		gostat_read_memstats(&m);
+ *
+ * is right in both cases. Calling another function of this header without the
+ * library is calling NULL. (Non-PIC code: GCC does the right thing, clang needs
+ * -fPIE, or -fPIC.)
+ *
+ * Names and meanings are those of Go's runtime and runtime/debug packages; each
+ * declaration names its counterpart. Sizes are bytes and times nanoseconds
+ * unless said otherwise. Every function may be called from any thread; those
+ * that are also async-signal-safe say so.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef GOSTAT_BUILD
+#define GOSTAT_API __attribute__((visibility("default")))
+#elif defined(__clang__)
+#define GOSTAT_API __attribute__((weak))
+#else
+/* noplt: keeps the linker from deciding "not there" for non-PIE programs. */
+#define GOSTAT_API __attribute__((weak, noplt))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One size class in gostat_memstats.BySize. */
+struct gostat_by_size {
+	uint32_t Size;	  /* objects of at most Size bytes, more than the class
+			     before */
+	uint64_t Mallocs; /* cumulative count of objects allocated */
+	uint64_t Frees;	  /* cumulative count of objects freed */
+};
+
+/*
+ * runtime.MemStats: Go's field names, order and types.
+ *
+ * Byte counts of objects are slot sizes (a small object counts its size class,
+ * a large one whole 8 KiB pages), as in Go. In every snapshot:
+ *
+ *	Alloc = HeapAlloc		HeapObjects = Mallocs - Frees
+ *	HeapSys = HeapIdle + HeapInuse	HeapReleased <= HeapIdle
+ *	HeapAlloc <= HeapInuse		TotalAlloc >= Alloc
+ *	Sys = HeapSys + StackSys + MSpanSys + MCacheSys + BuckHashSys + GCSys
+ *	      + OtherSys
+ */
+struct gostat_memstats {
+	/* General */
+	uint64_t Alloc;	     /* bytes of allocated objects; same as HeapAlloc */
+	uint64_t TotalAlloc; /* cumulative bytes allocated; never falls */
+	uint64_t Sys;	     /* bytes obtained from the system */
+	uint64_t Lookups;    /* always 0, as in Go */
+	uint64_t Mallocs;    /* cumulative count of objects allocated */
+	uint64_t Frees;	     /* cumulative count of objects freed */
+
+	/* Heap */
+	uint64_t HeapAlloc;    /* bytes of live and not yet freed objects */
+	uint64_t HeapSys;      /* bytes of heap obtained from the system */
+	uint64_t HeapIdle;     /* bytes in free spans */
+	uint64_t HeapInuse;    /* bytes in spans with at least one object */
+	uint64_t HeapReleased; /* bytes of HeapIdle without memory behind them:
+				  given back, or never touched */
+	uint64_t HeapObjects;  /* allocated objects now */
+
+	/* Off the heap */
+	uint64_t StackInuse;  /* bytes between stack pointer and stack top, over
+				 all threads */
+	uint64_t StackSys;    /* bytes mapped for the threads' stacks */
+	uint64_t MSpanInuse;  /* bytes of span descriptors in use */
+	uint64_t MSpanSys;    /* bytes obtained for span descriptors */
+	uint64_t MCacheInuse; /* bytes of per-thread caches in use */
+	uint64_t MCacheSys;   /* bytes obtained for per-thread caches */
+	uint64_t BuckHashSys; /* bytes of the heap profile's tables */
+	uint64_t GCSys;	      /* bytes of heap maps, bitmaps and the collector */
+	uint64_t OtherSys;    /* bytes of everything else */
+
+	/* Collector */
+	uint64_t NextGC;	/* HeapAlloc at which the next cycle starts */
+	uint64_t LastGC;	/* end of the last cycle, ns since 1970; or 0 */
+	uint64_t PauseTotalNs;	/* sum of all pauses since start */
+	uint64_t PauseNs[256];	/* pauses of the last cycles, a ring: the newest
+				   is [(NumGC + 255) % 256] */
+	uint64_t PauseEnd[256]; /* their ends, ns since 1970; same index */
+	uint32_t NumGC;		/* completed cycles */
+	uint32_t NumForcedGC;	/* cycles that somebody asked for */
+	double GCCPUFraction;	/* of all CPU time since start, 0 to 1 */
+	bool EnableGC;		/* always true, as in Go */
+	bool DebugGC;		/* always false, as in Go */
+
+	/* Objects up to 18432 bytes by size class; [0] is all zero. */
+	struct gostat_by_size BySize[61];
+};
+
+/*
+ * Everything that was found unreachable, by the place it has in the leak: an
+ * object that hangs off a leaked one is indirect, in a leaked ring one object
+ * is direct. Bytes are what the program asked for.
+ */
+struct gostat_leaks {
+	uint64_t direct_objects, direct_bytes;
+	uint64_t indirect_objects, indirect_bytes;
+	uint64_t suppressed_objects, suppressed_bytes;
+};
+
+/* Which limit memory is near to. */
+enum gostat_limit {
+	GOSTAT_LIMIT_MEMORY,  /* GOMEMLIMIT, gostat_set_memory_limit() */
+	GOSTAT_LIMIT_MAXHEAP, /* GOSTAT_MAXHEAP, gostat_set_max_heap() */
+	GOSTAT_LIMIT_CGROUP   /* the limit of the process's cgroup */
+};
+
+struct gostat_pressure {
+	enum gostat_limit kind;
+	uint64_t limit; /* bytes */
+	uint64_t used;	/* bytes that count against it */
+};
+
+/* Fill *m; the identities above hold in it. runtime.ReadMemStats. */
+GOSTAT_API void gostat_read_memstats(struct gostat_memstats *m);
+
+/* Is the library in this process? Async-signal-safe. No counterpart. */
+static inline bool gostat_available(void)
+{
+#ifdef GOSTAT_BUILD
+	return true;
+#else
+	return gostat_read_memstats != NULL;
+#endif
+}
+
+/*
+ * CPUs that this process could use when it started; later changes of its
+ * affinity do not show. At least 1. Async-signal-safe. runtime.NumCPU.
+ */
+GOSTAT_API int gostat_num_cpu(void);
+
+/*
+ * Threads of this process, the library's own not counted; at least 1, also
+ * where /proc is not there to ask. Async-signal-safe. runtime.NumGoroutine.
+ */
+GOSTAT_API int gostat_num_threads(void);
+
+/* "linux"; "amd64"; and this library's version, like "0.1.0". Static strings.
+ * Async-signal-safe. runtime.GOOS, runtime.GOARCH, runtime.Version. */
+GOSTAT_API const char *gostat_goos(void);
+GOSTAT_API const char *gostat_goarch(void);
+GOSTAT_API const char *gostat_version(void);
+
+/* Let other threads run. Async-signal-safe. runtime.Gosched. */
+GOSTAT_API void gostat_gosched(void);
+
+/*
+ * End this thread and run its cleanup handlers; the others go on, also when it
+ * is the first one. Never returns. runtime.Goexit.
+ */
+GOSTAT_API void gostat_goexit(void) __attribute__((noreturn));
+
+/*
+ * Nothing to do: a thread of C is always locked to itself. There for code that
+ * is carried over. runtime.LockOSThread, runtime.UnlockOSThread.
+ */
+GOSTAT_API void gostat_lock_os_thread(void);
+GOSTAT_API void gostat_unlock_os_thread(void);
+
+/*
+ * The object at p is in use at least until here, whatever the optimizer thinks.
+ * Works without the library. runtime.KeepAlive.
+ */
+static inline void gostat_keep_alive(const void *p)
+{
+	__asm__ volatile("" : : "r"(p) : "memory");
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
