@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pprof: profile.proto as Go's runtime writes it, as a stream.
+ *
+ *	head      sample types, period, times, drop_frames
+ *	samples   packed location ids and values, label bytes=SIZE
+ *	locations address, mapping, lines where names are known
+ *	functions
+ *	mappings  main program first
+ *	strings
+ *
+ * A protocol buffer's fields may come in any order, so samples go out first
+ * and number the addresses they meet; what was numbered is listed behind them.
+ * Working memory is these tables: about 36 bytes for each distinct address
+ * plus the strings.
+ *
+ * Addresses: a stack holds return addresses, a location is the call, hence
+ * one less. A call that never returns would otherwise belong to the function
+ * behind it.
+ *
+ * Invariants:
+ *   I1  string 0 is the empty string; ids of everything else begin at 1;
+ *   I2  a mapping claims has_functions only if it has locations and all of
+ *       them got names, because readers then skip their own symbolizer.
+ *
+ * Locks: none. When memory runs out the caller gets ENOMEM and throws away
+ * what was written.
+ *
+ * Rejected: a protobuf library. protobuf-c allocates, nanopb fixes bounds at
+ * build time; what is needed here are two wire types.
+ */
+#include "observe/pprof.h"
+#include "observe/gzstore.h"
+#include "observe/intern.h"
+#include "observe/protowire.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Field numbers of profile.proto. */
+enum {
+	PROFILE_SAMPLE_TYPE = 1,
+	PROFILE_SAMPLE,
+	PROFILE_MAPPING,
+	PROFILE_LOCATION,
+	PROFILE_FUNCTION,
+	PROFILE_STRING,
+	PROFILE_DROP_FRAMES,
+	PROFILE_KEEP_FRAMES,
+	PROFILE_TIME,
+	PROFILE_DURATION,
+	PROFILE_PERIOD_TYPE,
+	PROFILE_PERIOD,
+	PROFILE_COMMENT,
+	PROFILE_DEFAULT_TYPE
+};
+
+/*
+ * Frames from the innermost down to one of these are hidden by readers, where
+ * they find names: the stack then begins where the program asked.
+ */
+static const char drop_frames[] =
+	"malloc|calloc|realloc|reallocarray|memalign|aligned_alloc|"
+	"posix_memalign|valloc|pvalloc|operator new.*";
+
+/* What is known about the locations of one mapping. */
+struct coverage {
+	uint32_t locations, no_function, no_file, no_line;
+};
+
+struct writer {
+	struct fmt *out;
+	const struct pprof_options *o;
+	struct intern strings, locations, functions;
+	struct grow coverage; /* struct coverage[nmappings] */
+	struct grow ids;      /* location ids of one sample, uint32_t[] */
+	bool no_memory;
+};
+
+/* A string's number; 0 is "" (I1), and also what is left without memory. */
+static uint64_t string(struct writer *w, const char *s)
+{
+	uint32_t id;
+
+	if (!s || !*s)
+		return 0;
+	id = intern_id(&w->strings, s, strlen(s));
+	w->no_memory |= !id;
+	return id;
+}
+
+static void value_type(struct writer *w, unsigned field, const char *type,
+	const char *unit)
+{
+	char buf[24];
+	struct fmt m;
+
+	fmt_init(&m, buf, sizeof(buf), -1);
+	wire_uint(&m, 1, string(w, type));
+	wire_uint(&m, 2, string(w, unit));
+	wire_bytes(w->out, field, buf, m.len);
+}
+
+static void head(struct writer *w, const struct pprof_snapshot *s)
+{
+	value_type(w, PROFILE_PERIOD_TYPE, "space", "bytes");
+	wire_uint(w->out, PROFILE_PERIOD, w->o->rate);
+	value_type(w, PROFILE_SAMPLE_TYPE, "alloc_objects", "count");
+	value_type(w, PROFILE_SAMPLE_TYPE, "alloc_space", "bytes");
+	value_type(w, PROFILE_SAMPLE_TYPE, "inuse_objects", "count");
+	value_type(w, PROFILE_SAMPLE_TYPE, "inuse_space", "bytes");
+	if (w->o->allocs)
+		wire_uint(w->out, PROFILE_DEFAULT_TYPE,
+			string(w, "alloc_space"));
+	wire_uint(w->out, PROFILE_TIME, (uint64_t)s->time_ns);
+	wire_uint(w->out, PROFILE_DURATION, (uint64_t)s->duration_ns);
+	wire_uint(w->out, PROFILE_DROP_FRAMES, string(w, drop_frames));
+}
+
+/* Numbers for a sample's addresses in w->ids; the length of their varints. */
+static size_t number_stack(struct writer *w, const struct pprof_bucket *b)
+{
+	size_t packed = 0;
+
+	w->ids.len = 0;
+	if (!grow_room(&w->ids, b->depth * sizeof(uint32_t))) {
+		w->no_memory = true;
+		return 0;
+	}
+	for (uint32_t i = 0; i < b->depth; i++) {
+		uintptr_t call = b->stack[i] - 1;
+		uint32_t id = intern_id(&w->locations, &call, sizeof(call));
+
+		w->no_memory |= !id;
+		((uint32_t *)w->ids.p)[i] = id;
+		packed += wire_varint_len(id);
+	}
+	w->ids.len = b->depth * sizeof(uint32_t);
+	return packed;
+}
+
+static void sample(struct writer *w, const struct pprof_bucket *b)
+{
+	const int64_t value[4] = {b->allocs, b->alloc_bytes, b->inuse,
+		b->inuse_bytes};
+	size_t ids = number_stack(w, b), values = 0, label, size;
+	uint64_t key = string(w, "bytes");
+
+	for (size_t i = 0; i < NELEM(value); i++)
+		values += wire_varint_len((uint64_t)value[i]);
+	label = 2 + wire_varint_len(key) + wire_varint_len(b->size);
+	size = values + 1 + wire_varint_len(values);
+	size += ids ? ids + 1 + wire_varint_len(ids) : 0;
+	size += b->size ? label + 1 + wire_varint_len(label) : 0;
+
+	wire_open(w->out, PROFILE_SAMPLE, size);
+	if (ids)
+		wire_open(w->out, 1, ids);
+	for (size_t i = 0; i < w->ids.len / sizeof(uint32_t); i++)
+		wire_varint(w->out, ((uint32_t *)w->ids.p)[i]);
+	wire_open(w->out, 2, values);
+	for (size_t i = 0; i < NELEM(value); i++)
+		wire_varint(w->out, (uint64_t)value[i]);
+	if (b->size) {
+		wire_open(w->out, 3, label);
+		wire_uint(w->out, 1, key);
+		wire_uint(w->out, 3, b->size);
+	}
+}
+
+/*
+ * The mapping that an address belongs to, as an index; nmappings if none. The
+ * last one in the list wins: where a module was unloaded and another one took
+ * its place, the newer is listed later.
+ */
+static size_t mapping_of(const struct writer *w, uintptr_t address)
+{
+	const struct pprof_mapping *m = w->o->mappings;
+	size_t i = w->o->nmappings;
+
+	while (i--)
+		if (m[i].start <= address && address < m[i].limit)
+			return i;
+	return w->o->nmappings;
+}
+
+static uint64_t function(struct writer *w, const struct pprof_line *line)
+{
+	uint32_t key[2] = {(uint32_t)string(w, line->function),
+		(uint32_t)string(w, line->file)};
+	uint32_t id = intern_id(&w->functions, key, sizeof(key));
+
+	w->no_memory |= !id;
+	return id;
+}
+
+static void put_line(struct writer *w, struct fmt *m,
+	const struct pprof_line *line)
+{
+	char buf[24];
+	struct fmt l;
+
+	fmt_init(&l, buf, sizeof(buf), -1);
+	wire_uint(&l, 1, function(w, line));
+	wire_uint(&l, 2, line->line);
+	wire_bytes(m, 4, buf, l.len);
+}
+
+static void location(struct writer *w, uint32_t id, uintptr_t address)
+{
+	/* Lines are at most 26 bytes each, the rest 24. */
+	char buf[PPROF_INLINE_MAX * 26 + 24];
+	struct pprof_line line[PPROF_INLINE_MAX];
+	size_t map = mapping_of(w, address), n = 0;
+	struct coverage *c;
+	struct fmt m;
+
+	if (w->o->names)
+		n = w->o->names(w->o->names_arg, address, line, NELEM(line));
+	fmt_init(&m, buf, sizeof(buf), -1);
+	wire_uint(&m, 1, id);
+	wire_uint(&m, 2, map < w->o->nmappings ? map + 1 : 0);
+	wire_uint(&m, 3, address);
+	for (size_t i = 0; i < n; i++)
+		put_line(w, &m, &line[i]);
+	wire_bytes(w->out, PROFILE_LOCATION, buf, m.len);
+
+	if (map == w->o->nmappings)
+		return;
+	c = (struct coverage *)w->coverage.p + map;
+	c->locations++;
+	c->no_function += n == 0;
+	c->no_file += n == 0 || !line[0].file;
+	c->no_line += n == 0 || !line[0].line;
+}
+
+static void locations(struct writer *w)
+{
+	uintptr_t address;
+	size_t len;
+
+	if (w->o->nmappings &&
+		!grow_add(&w->coverage,
+			w->o->nmappings * sizeof(struct coverage)))
+		w->no_memory = true;
+	for (uint32_t id = 1; id <= w->locations.n && !w->no_memory; id++) {
+		memcpy(&address, intern_key(&w->locations, id, &len),
+			sizeof(address));
+		location(w, id, address);
+	}
+}
+
+static void functions(struct writer *w)
+{
+	char buf[32];
+	uint32_t key[2];
+	struct fmt m;
+	size_t len;
+
+	for (uint32_t id = 1; id <= w->functions.n; id++) {
+		memcpy(key, intern_key(&w->functions, id, &len), sizeof(key));
+		fmt_init(&m, buf, sizeof(buf), -1);
+		wire_uint(&m, 1, id);
+		wire_uint(&m, 2, key[0]);
+		wire_uint(&m, 3, key[0]);
+		wire_uint(&m, 4, key[1]);
+		wire_bytes(w->out, PROFILE_FUNCTION, buf, m.len);
+	}
+}
+
+static void mapping(struct writer *w, size_t i)
+{
+	const struct pprof_mapping *map = &w->o->mappings[i];
+	const struct coverage *c = (struct coverage *)w->coverage.p + i;
+	bool named = c->locations && !c->no_function; /* I2 */
+	char buf[80];
+	struct fmt m;
+
+	fmt_init(&m, buf, sizeof(buf), -1);
+	wire_uint(&m, 1, i + 1);
+	wire_uint(&m, 2, map->start);
+	wire_uint(&m, 3, map->limit);
+	wire_uint(&m, 4, map->offset);
+	wire_uint(&m, 5, string(w, map->file));
+	wire_uint(&m, 6, string(w, map->build_id));
+	wire_uint(&m, 7, named);
+	wire_uint(&m, 8, named && !c->no_file);
+	wire_uint(&m, 9, named && !c->no_line);
+	wire_uint(&m, 10, named && !c->no_line);
+	wire_bytes(w->out, PROFILE_MAPPING, buf, m.len);
+}
+
+static void strings(struct writer *w)
+{
+	const char *s;
+	size_t len;
+
+	wire_open(w->out, PROFILE_STRING, 0);
+	for (uint32_t id = 1; id <= w->strings.n; id++) {
+		s = intern_key(&w->strings, id, &len);
+		wire_bytes(w->out, PROFILE_STRING, s, len);
+	}
+}
+
+int pprof_write(struct fmt *out, const struct pprof_snapshot *s,
+	const struct pprof_options *o)
+{
+	struct writer w = {.out = out,
+		.o = o,
+		.strings = INTERN_INIT,
+		.locations = INTERN_INIT,
+		.functions = INTERN_INIT,
+		.coverage = GROW_INIT(GIB),
+		.ids = GROW_INIT(GIB)};
+
+	head(&w, s);
+	for (size_t i = 0; i < s->n; i++)
+		sample(&w, &pprof_buckets(s)[i]);
+	locations(&w);
+	functions(&w);
+	for (size_t i = 0; i < o->nmappings && !w.no_memory; i++)
+		mapping(&w, i);
+	strings(&w);
+
+	intern_free(&w.strings);
+	intern_free(&w.locations);
+	intern_free(&w.functions);
+	grow_free(&w.coverage);
+	grow_free(&w.ids);
+	return w.no_memory ? ENOMEM : out->error;
+}
+
+int pprof_write_gz(struct fmt *out, const struct pprof_snapshot *s,
+	const struct pprof_options *o)
+{
+	struct grow block = GROW_INIT(64 * KIB);
+	struct gzstore gz;
+	int error;
+
+	if (!grow_room(&block, 64 * KIB))
+		return ENOMEM;
+	gzstore_begin(&gz, out, block.p, block.cap);
+	error = pprof_write(&gz.in, s, o);
+	gzstore_end(&gz);
+	grow_free(&block);
+	return error ? error : out->error;
+}

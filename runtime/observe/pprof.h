@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GOSTAT_OBSERVE_PPROF_H
+#define GOSTAT_OBSERVE_PPROF_H
+
+#include "base/fmt.h"
+#include "os/grow.h"
+
+/*
+ * Heap profiles in the two formats that Go writes: profile.proto and the
+ * legacy text. Take a snapshot of the sampler's buckets, scale it, write it:
+ *
+ *	struct pprof_snapshot s = PPROF_SNAPSHOT_INIT;
+ *	pprof_take(&s, next, cursor);
+ *	pprof_scale(&s, rate);
+ *	pprof_write_gz(out, &s, &opts);
+ *	pprof_free(&s);
+ *
+ * Context: anywhere, signal handlers included, if next() may run there.
+ * Working memory is mapped for the occasion, never taken from the heap.
+ * Functions that return int give 0 or an errno value (ENOMEM, or what the
+ * output reports).
+ */
+
+/*
+ * One bucket: blocks of one size that were allocated with one stack. The
+ * stack holds return addresses, innermost first, and must stay where it is
+ * until pprof_free().
+ */
+struct pprof_bucket {
+	uint64_t id; /* the same in every snapshot of this process */
+	const uintptr_t *stack;
+	uint32_t depth;
+	uint64_t size; /* of one block, in bytes */
+	int64_t allocs, alloc_bytes;
+	int64_t inuse, inuse_bytes;
+};
+
+struct pprof_snapshot {
+	struct grow mem;      /* struct pprof_bucket[n] */
+	size_t n;
+	int64_t time_ns;      /* Unix time when it was taken */
+	int64_t duration_ns;  /* of a difference, else 0 */
+};
+
+/* A million distinct buckets are 64 MB; beyond 16 million, ENOMEM. */
+#define PPROF_SNAPSHOT_INIT {.mem = GROW_INIT(GIB)}
+
+static inline struct pprof_bucket *pprof_buckets(const struct pprof_snapshot *s)
+{
+	return (struct pprof_bucket *)s->mem.p;
+}
+
+/* Fills in the next bucket, or returns false after the last one. */
+typedef bool pprof_next(void *cursor, struct pprof_bucket *b);
+
+int pprof_take(struct pprof_snapshot *s, pprof_next *next, void *cursor);
+
+void pprof_free(struct pprof_snapshot *s);
+
+/*
+ * From what was sampled to what probably happened: a block of size x is
+ * sampled with probability 1 - exp(-x/rate), so divide by that. Counts of a
+ * rate of 0 or 1 are exact already.
+ */
+void pprof_scale(struct pprof_snapshot *s, uint64_t rate);
+
+/*
+ * s becomes s minus old (both scaled, or neither); buckets that did not change
+ * go away. Sorts both by id.
+ */
+void pprof_subtract(struct pprof_snapshot *s, struct pprof_snapshot *old);
+
+/* Largest inuse_bytes first, as Go's text form has it. */
+void pprof_sort(struct pprof_snapshot *s);
+
+/* 1 - exp(-x) for x >= 0, to the last few bits. */
+double pprof_miss(double x);
+
+/* A part of the address space that a file is, or was, mapped to. */
+struct pprof_mapping {
+	uintptr_t start, limit;
+	uint64_t offset;
+	const char *file;
+	const char *build_id; /* hexadecimal, or NULL */
+};
+
+/* One source position; several when calls were inlined there. */
+struct pprof_line {
+	const char *function, *file; /* file may be NULL */
+	uint64_t line;		     /* 0: not known */
+};
+
+enum { PPROF_INLINE_MAX = 32 };
+
+/*
+ * Names for an address (of the call, not of its return): fills in up to max
+ * lines, innermost first, and returns how many. The strings are copied.
+ */
+typedef size_t pprof_names(void *arg, uintptr_t address,
+	struct pprof_line *line, size_t max);
+
+struct pprof_options {
+	uint64_t rate;
+	bool allocs; /* show alloc_space at first, not inuse_space */
+	const struct pprof_mapping *mappings; /* the main program first */
+	size_t nmappings;
+	pprof_names *names; /* NULL: addresses only */
+	void *names_arg;
+};
+
+/* profile.proto, plain; readers accept that too. */
+int pprof_write(struct fmt *out, const struct pprof_snapshot *s,
+	const struct pprof_options *o);
+
+/* profile.proto in gzip. */
+int pprof_write_gz(struct fmt *out, const struct pprof_snapshot *s,
+	const struct pprof_options *o);
+
+/*
+ * The text that Go serves with debug=1, of an unscaled snapshot; trailer, if
+ * any, prints the MemStats as comments. Sorts s.
+ */
+int pprof_write_text(struct fmt *out, struct pprof_snapshot *s,
+	const struct pprof_options *o, void (*trailer)(struct fmt *));
+
+#endif

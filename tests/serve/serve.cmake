@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+# Formats and the server, read by programs that are not ours. Label: serve.
+set(SERVE_DIR ${CMAKE_CURRENT_SOURCE_DIR}/serve)
+
+# serve_test(NAME PROGRAM ARGS...): PROGRAM.c linked with the core, driven by
+# test_NAME.py; 77 means that a reader is not installed.
+function(serve_test name program)
+	add_executable(${program} serve/${program}.c)
+	target_link_libraries(${program} PRIVATE gostat_core gostat_flags)
+	target_compile_options(${program} PRIVATE -g)
+	add_test(NAME serve.${name} COMMAND Python3::Interpreter
+		${SERVE_DIR}/test_${name}.py $<TARGET_FILE:${program}> ${ARGN})
+	set_tests_properties(serve.${name} PROPERTIES LABELS serve
+		TIMEOUT 300 SKIP_RETURN_CODE 77)
+endfunction()
+
+serve_test(pprof mkprofile ${CMAKE_CURRENT_SOURCE_DIR}/support/profile.proto)
