@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * arena: the heap's address space and the tables that describe it.
+ *
+ * All heap memory lies in one window of address space, so that "is this ours"
+ * is a subtraction and a comparison, and a flat table gives the size class of
+ * a page. The window is only a claim, not a reservation: it is placed where
+ * neither the kernel nor other run-times put anything, and memory in it is
+ * mapped with MAP_FIXED_NOREPLACE as the heap grows. A neighbour that got
+ * there first costs a gap, nothing else.
+ *
+ *	base                            next                    base + max
+ *	| arena 0 (64 MiB) | arena 1 | ...|  not mapped yet        |
+ *	  |      \
+ *	  |       arenas[i]: spans, inuse and scav bits, chunk sums
+ *	  code[page]: offset of the mcache record, for free()'s hit path
+ *
+ * Invariants:
+ *   A1  code[0..npages) is readable; npages only grows;
+ *   A2  a page at or above next has never been mapped;
+ *   A3  arenas[i] is non-NULL if any page of arena i is below next and mapped.
+ *
+ * Locks: everything that writes runs under mheap.lock; readers use
+ * load_acquire on arenas[] and spans[].
+ *
+ * Rejected: reserving 1 TiB with PROT_NONE. A program that calls setrlimit
+ * (RLIMIT_AS) later on could not map anything any more. Rejected: a two-level
+ * map for free(); one more dependent load on every call.
+ */
+#include "alloc/arena.h"
+#include "base/fatal.h"
+#include "os/sysmem.h"
+
+#include <string.h>
+#include <sys/auxv.h>
+
+struct window window;
+struct arena *arenas[MAX_ARENAS];
+
+/* Wide enough for four times the machine's memory, at most MAX_ARENAS. */
+static size_t window_arenas(size_t limit)
+{
+	size_t want = limit == SIZE_MAX ? 4 * sysmem_physical() : 2 * limit;
+	size_t n = 1024; /* 64 GiB */
+
+	if (limit != SIZE_MAX)
+		return MIN(MAX(want >> ARENA_SHIFT, (size_t)4),
+			(size_t)MAX_ARENAS);
+	while (n < MAX_ARENAS && n << ARENA_SHIFT < want)
+		n *= 2;
+	return n;
+}
+
+/*
+ * Between 1 and 5 TiB, at random: away from Go's own heap (0xc000000000), from
+ * PIE and mmap areas near the top, and within what Valgrind lets a program
+ * have (below 16 TiB).
+ */
+static uintptr_t window_base(void)
+{
+	const unsigned char *r = (const void *)getauxval(AT_RANDOM);
+	uint64_t bits = 0;
+
+	if (r)
+		memcpy(&bits, r + 8, sizeof(bits));
+	bits *= 0x9e3779b97f4a7c15; /* the libc's canary uses these too */
+	return ((uintptr_t)1 << 40) + ((bits >> 48) << ARENA_SHIFT);
+}
+
+bool arena_init(void)
+{
+	size_t limit = sysmem_address_limit();
+
+	window.max_arenas = window_arenas(limit);
+	window.grow = limit == SIZE_MAX ? 4 * MIB : MIB;
+	window.base = window_base();
+	window.next = window.base;
+	window.code_cap = ALIGN_UP(
+		window.max_arenas * ARENA_PAGES * sizeof(uint16_t),
+		(size_t)OS_PAGE);
+	window.code = sysmem_reserve(window.code_cap);
+	return window.code != NULL;
+}
+
+/* Tables for all arenas up to the one that holds page last. */
+static bool cover(size_t last)
+{
+	size_t need = ALIGN_UP(last + 1, (size_t)ARENA_PAGES);
+	size_t bytes = (need - window.npages) * sizeof(uint16_t);
+	size_t first = window.npages / ARENA_PAGES;
+
+	if (need <= window.npages)
+		return true;
+	if (!sysmem_commit(window.code + window.npages, bytes, SYS_GC))
+		return false;
+	for (size_t i = first; i < need / ARENA_PAGES; i++) {
+		struct arena *a = sysmem_map(
+			NULL, ALIGN_UP(sizeof(*a), (size_t)OS_PAGE), SYS_GC);
+
+		if (!a)
+			return false; /* code stays committed: harmless */
+		memset(a->inuse, 0xff, sizeof(a->inuse));
+		/* release [arena]: pairs with arena_span(). */
+		store_release(&arenas[i], a);
+		window.narenas = i + 1;
+		store_relaxed(&window.npages, (i + 1) * ARENA_PAGES);
+	}
+	return true;
+}
+
+static void mark_fresh(size_t page, size_t npages)
+{
+	for (size_t i = page; i < page + npages; i++) {
+		struct arena *a = arenas[i / ARENA_PAGES];
+		size_t k = i % ARENA_PAGES;
+
+		if (k % 64 == 0 && page + npages - i >= 64) {
+			a->inuse[k / 64] = 0;
+			a->scav[k / 64] = ~(uint64_t)0;
+			i += 63;
+			continue;
+		}
+		a->inuse[k / 64] &= ~((uint64_t)1 << k % 64);
+		a->scav[k / 64] |= (uint64_t)1 << k % 64;
+	}
+}
+
+size_t arena_grow(size_t npages, size_t *got)
+{
+	uintptr_t end = window.base + window.max_arenas * ARENA_SIZE;
+	size_t want = ALIGN_UP(npages << PAGE_SHIFT, window.grow);
+
+	while (window.next + want <= end) {
+		size_t page = arena_page(window.next);
+		size_t before = sysmem_sys(SYS_HEAP);
+
+		if (!cover(arena_page(window.next + want - 1)))
+			return SIZE_MAX;
+		if (sysmem_map((void *)window.next, want, SYS_HEAP)) {
+			window.next += want;
+			*got = want >> PAGE_SHIFT;
+			mark_fresh(page, *got);
+			return page;
+		}
+		/*
+		 * No memory, or somebody lives there. Only the latter is worth
+		 * a step: see if a single page can be had elsewhere.
+		 */
+		void *probe = sysmem_map(NULL, want, SYS_HEAP);
+
+		if (!probe)
+			return SIZE_MAX;
+		sysmem_unmap(probe, want, SYS_HEAP);
+		DEBUG_ASSERT(before == sysmem_sys(SYS_HEAP));
+		(void)before;
+		window.next = ALIGN_UP(window.next + 1, ARENA_SIZE);
+	}
+	return SIZE_MAX;
+}
+
+void arena_shed(void)
+{
+	size_t used = ALIGN_UP(window.npages * sizeof(uint16_t),
+		(size_t)OS_PAGE);
+	size_t keep = MIN(ALIGN_UP(used + 64 * KIB, (size_t)OS_PAGE),
+		window.code_cap);
+
+	if (!window.code || keep == window.code_cap)
+		return;
+	sysmem_unreserve((char *)window.code + keep, window.code_cap - keep);
+	window.code_cap = keep;
+	window.max_arenas = keep / sizeof(uint16_t) / ARENA_PAGES;
+	window.grow = MIB;
+}

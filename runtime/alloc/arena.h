@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GOSTAT_ALLOC_ARENA_H
+#define GOSTAT_ALLOC_ARENA_H
+
+#include "alloc/mspan.h"
+#include "base/atomics.h"
+
+/*
+ * Address -> page -> span. See arena.c for the picture.
+ */
+enum {
+	ARENA_SHIFT = 26, /* 64 MiB, as in Go on 64-bit Linux */
+	ARENA_PAGES = 1 << (ARENA_SHIFT - PAGE_SHIFT),
+	CHUNK_PAGES = 512, /* 4 MiB: unit of growth and of summaries */
+	ARENA_CHUNKS = ARENA_PAGES / CHUNK_PAGES,
+	CHUNK_WORDS = CHUNK_PAGES / 64,
+	MAX_ARENAS = 1 << 14, /* 1 TiB */
+};
+#define ARENA_SIZE ((size_t)1 << ARENA_SHIFT)
+
+/* Longest runs of free pages, Go's pallocSum: at the start, anywhere, end. */
+struct pallocsum {
+	uint32_t start, max, end;
+};
+
+struct arena {
+	struct mspan *spans[ARENA_PAGES]; /* every page of a span in use */
+	uint64_t inuse[ARENA_PAGES / 64]; /* 1: in use, or not mapped */
+	uint64_t scav[ARENA_PAGES / 64];  /* 1: free and without memory */
+	struct pallocsum chunk[ARENA_CHUNKS];
+};
+
+/*
+ * The heap window: all spans lie in [base, base + npages * PAGE_SIZE).
+ * Written under mheap.lock; npages only grows. The hit path of free reads
+ * base, npages and code, so they share a line.
+ */
+struct window {
+	uintptr_t base;
+	size_t npages;	/* pages that have a code */
+	uint16_t *code; /* per page: offset of the mcache record, 0: slow */
+	size_t max_arenas;
+	size_t narenas;	 /* arenas[0..narenas) may be non-NULL */
+	size_t grow;	 /* bytes by which the heap grows at a time */
+	uintptr_t next;	 /* first address never mapped yet */
+	size_t code_cap; /* bytes reserved for code */
+} CACHE_ALIGNED;
+
+extern struct window window;
+extern struct arena *arenas[MAX_ARENAS];
+
+/* Choose the window. False: no address space at all. Under mheap.lock. */
+bool arena_init(void);
+
+/*
+ * Map more heap: at least npages more, contiguous. Returns the first page
+ * number and sets *got, or returns SIZE_MAX. The pages are free, zero and
+ * marked scavenged in inuse/scav (pagealloc sums are the caller's business).
+ * Under mheap.lock.
+ */
+size_t arena_grow(size_t npages, size_t *got);
+
+/* Give up reserved address space (the program is about to limit it). */
+void arena_shed(void);
+
+static ALWAYS_INLINE size_t arena_page(uintptr_t p)
+{
+	return (p - window.base) >> PAGE_SHIFT; /* huge if p is below base */
+}
+
+static ALWAYS_INLINE uintptr_t arena_addr(size_t page)
+{
+	return window.base + (page << PAGE_SHIFT);
+}
+
+/*
+ * Span that contains p, or NULL: not ours, free page, or no memory there.
+ * Safe for any value of p and without a lock, as long as the caller knows that
+ * the span cannot be freed meanwhile (it owns an object in it, or the world is
+ * stopped).
+ */
+static ALWAYS_INLINE struct mspan *arena_span(uintptr_t p)
+{
+	size_t page = arena_page(p);
+	struct arena *a;
+	struct mspan *s;
+
+	if (unlikely(page >= load_relaxed(&window.npages)))
+		return NULL;
+	/* acquire [arena]: the arena is filled in before it is published. */
+	a = load_acquire(&arenas[page / ARENA_PAGES]);
+	if (unlikely(!a))
+		return NULL;
+	/* acquire [span]: the descriptor is filled in before it is set. */
+	s = load_acquire(&a->spans[page % ARENA_PAGES]);
+	if (unlikely(!s || p - s->base >= mspan_bytes(s)))
+		return NULL; /* stale entry of a freed span */
+	return s;
+}
+
+#endif

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mheap: pages to spans and back.
+ *
+ *	mcentral, large objects --alloc--> mheap --take--> pagealloc --> arena
+ *	                        <--free---       <--free--
+ *
+ * A span's pages are entered in the arena's span table (all of them, so that
+ * interior addresses can be looked up) and in the page code table, which holds
+ * for free()'s hit path the mcache record of the page: every page of a small
+ * span, the first page of a large one. Code 0 leads to the slow path, so
+ * sampled spans, free pages and the inside of large objects are told apart
+ * there at no cost to anybody else.
+ *
+ * Invariants, walked by mheap_check():
+ *   H1  pages_inuse + pages_idle + pages_scav == mapped pages;
+ *   H2  a span in use is the entry of each of its pages;
+ *   H3  the code of a page that is not in a small span, nor first in a large
+ *       one, is 0; so are all codes of sampled spans.
+ *
+ * Lock: mheap.lock (LOCK_MHEAP). Descriptors come from fixalloc under it. The
+ * kernel is called under the lock only to grow and to scavenge.
+ *
+ * Rejected: a cache of free spans per page count in front of the bitmap. With
+ * spans of about 64 objects the bitmap is visited once in 64 allocations, and
+ * large objects have their magazines.
+ */
+#include "alloc/mheap.h"
+#include "alloc/arena.h"
+#include "alloc/pagealloc.h"
+#include "alloc/scavenge.h"
+#include "base/fatal.h"
+#include "os/sysmem.h"
+
+#include <string.h>
+
+#define SPAN_BYTES(words) (sizeof(struct mspan) + (words) * sizeof(uint64_t))
+
+struct mheap mheap = {
+	.lock = LOCK_INIT(LOCK_MHEAP),
+	.max_heap = SIZE_MAX,
+	.memory_limit = SIZE_MAX,
+	.warn_heap = SIZE_MAX,
+	.spans = {{.size = SPAN_BYTES(0), .kind = SYS_MSPAN},
+		{.size = SPAN_BYTES(2), .kind = SYS_MSPAN},
+		{.size = SPAN_BYTES(8), .kind = SYS_MSPAN},
+		{.size = SPAN_BYTES(16), .kind = SYS_MSPAN}},
+};
+
+bool mheap_init(void)
+{
+	/* acquire [ready]: pairs with the release below. */
+	if (likely(load_acquire(&mheap.ready)))
+		return true;
+	lock(&mheap.lock);
+	if (!mheap.ready && arena_init())
+		store_release(&mheap.ready, true); /* release [ready] */
+	unlock(&mheap.lock);
+	return mheap.ready;
+}
+
+uint64_t mheap_mapped_ready(void)
+{
+	uint64_t n = 0;
+
+	for (int k = 0; k < NSYSKIND; k++)
+		n += sysmem_sys((enum syskind)k);
+	return n - ((uint64_t)load_relaxed(&mheap.pages_scav) << PAGE_SHIFT);
+}
+
+static struct fixalloc *pool(unsigned nwords)
+{
+	return &mheap.spans[nwords == 0 ? 0
+			: nwords <= 2	? 1
+			: nwords <= 8	? 2
+					: 3];
+}
+
+/* Under lock: npages free pages in a row, growing the heap if need be. */
+static size_t take_pages(size_t npages, size_t align, bool *zero)
+{
+	size_t page, nscav, got;
+
+	if (npages > (mheap.max_heap >> PAGE_SHIFT) - mheap.pages_inuse ||
+		mheap.pages_inuse > mheap.max_heap >> PAGE_SHIFT)
+		return SIZE_MAX;
+	page = pagealloc_take(npages, align, zero, &nscav);
+	if (page == SIZE_MAX) {
+		page = arena_grow(npages + align - 1, &got);
+		if (page == SIZE_MAX)
+			return SIZE_MAX;
+		mheap.pages_scav += got;
+		pagealloc_added(page, got);
+		page = pagealloc_take(npages, align, zero, &nscav);
+		if (page == SIZE_MAX)
+			return SIZE_MAX; /* a gap split what was added */
+	}
+	own_add(&mheap.pages_scav, -nscav);
+	own_add(&mheap.pages_idle, -(npages - nscav));
+	own_add(&mheap.pages_inuse, npages);
+	scavenge_took(nscav);
+	return page;
+}
+
+/* Under lock: enter the span in the tables. code is for the first n pages. */
+static void publish(struct mspan *s, unsigned code, size_t ncode)
+{
+	size_t page = arena_page(s->base);
+
+	for (size_t i = page; i < page + s->npages; i++)
+		/* release [span]: pairs with arena_span(). */
+		store_release(
+			&arenas[i / ARENA_PAGES]->spans[i % ARENA_PAGES], s);
+	for (size_t i = 0; i < ncode; i++)
+		store_relaxed(&window.code[page + i], (uint16_t)code);
+}
+
+static struct mspan *alloc_span(size_t npages, size_t align, unsigned nwords)
+{
+	struct mspan *s = fixalloc_alloc(pool(nwords));
+	bool zero;
+	size_t page;
+
+	if (!s)
+		return NULL;
+	page = take_pages(npages, align, &zero);
+	if (page == SIZE_MAX) {
+		fixalloc_free(pool(nwords), s);
+		return NULL;
+	}
+	s->base = arena_addr(page);
+	s->npages = (uint32_t)npages;
+	s->nwords = (uint16_t)nwords;
+	s->zeroed = zero;
+	s->serial = ++mheap.serial;
+	return s;
+}
+
+struct mspan *mheap_alloc_small(unsigned sizeclass, bool sampled)
+{
+	const struct sizeclass *c = &sizeclasses[sizeclass];
+	unsigned nwords = (c->nelems + 63) / 64;
+	struct mspan *s;
+
+	lock(&mheap.lock);
+	s = alloc_span(c->npages, 1, nwords);
+	if (s) {
+		s->state = MSPAN_SMALL;
+		s->sizeclass = (uint8_t)sizeclass;
+		s->elemsize_small = c->size;
+		s->magic = c->magic;
+		s->nelems = (uint16_t)c->nelems;
+		s->nfree = s->nelems;
+		s->sampled = sampled;
+		memset(s->freebits, 0xff, nwords * sizeof(uint64_t));
+		if (c->nelems % 64)
+			s->freebits[nwords - 1] =
+				((uint64_t)1 << c->nelems % 64) - 1;
+		publish(s, sampled ? 0 : sizeclass * REC_SIZE, s->npages);
+	}
+	unlock(&mheap.lock);
+	return s;
+}
+
+/* Under lock: count a large object of npages that goes out (+1) or back. */
+static void count_large(size_t npages, int64_t n)
+{
+	size_t k = npages <= MAX_RUN ? npages : 0;
+
+	own_add(&mheap.run_out[k], (uint64_t)n);
+	if (k)
+		return;
+	own_add(&mheap.huge_out_bytes, (uint64_t)n * npages * PAGE_SIZE);
+}
+
+static unsigned large_code(const struct mspan *s)
+{
+	if (s->sampled || s->npages > MAX_RUN)
+		return 0;
+	return rec_of_run(s->npages) * REC_SIZE;
+}
+
+struct mspan *mheap_alloc_large(size_t npages, size_t align, bool sampled)
+{
+	struct mspan *s;
+
+	if (npages > UINT32_MAX)
+		return NULL;
+	lock(&mheap.lock);
+	s = alloc_span(npages, align, 0);
+	if (s) {
+		s->state = MSPAN_LARGE;
+		s->nelems = 1;
+		s->sampled = sampled;
+		publish(s, large_code(s), 1);
+		count_large(npages, 1);
+		if (npages > MAX_RUN) {
+			own_add(&mheap.huge_mallocs, 1);
+			own_add(&mheap.huge_malloc_bytes, mspan_bytes(s));
+		}
+	}
+	unlock(&mheap.lock);
+	return s;
+}
+
+void mheap_free_span(struct mspan *s)
+{
+	size_t page = arena_page(s->base), npages = s->npages;
+
+	lock(&mheap.lock);
+	if (s->state == MSPAN_LARGE) {
+		count_large(npages, -1);
+		if (npages > MAX_RUN) {
+			own_add(&mheap.huge_frees, 1);
+			own_add(&mheap.huge_free_bytes, mspan_bytes(s));
+		}
+		store_relaxed(&window.code[page], 0);
+	} else if (!s->sampled) {
+		memset(&window.code[page], 0, npages * sizeof(uint16_t));
+	}
+	for (size_t i = page; i < page + npages; i++)
+		store_relaxed(
+			&arenas[i / ARENA_PAGES]->spans[i % ARENA_PAGES], NULL);
+	pagealloc_free(page, npages);
+	own_add(&mheap.pages_inuse, -npages);
+	own_add(&mheap.pages_idle, npages);
+	s->state = MSPAN_FREE;
+	fixalloc_free(pool(s->nwords), s);
+	scavenge_freed();
+	unlock(&mheap.lock);
+}
+
+static bool grow_in_place(struct mspan *s, size_t npages)
+{
+	size_t more = npages - s->npages, nscav;
+	size_t page = arena_page(s->base) + s->npages;
+	bool zero;
+
+	if (more > (mheap.max_heap >> PAGE_SHIFT) - mheap.pages_inuse ||
+		!pagealloc_take_at(page, more, &zero, &nscav))
+		return false;
+	own_add(&mheap.pages_scav, -nscav);
+	own_add(&mheap.pages_idle, -(more - nscav));
+	own_add(&mheap.pages_inuse, more);
+	scavenge_took(nscav);
+	return true;
+}
+
+static void cut_tail(struct mspan *s, size_t npages)
+{
+	size_t less = s->npages - npages;
+	size_t page = arena_page(s->base) + npages;
+
+	for (size_t i = page; i < page + less; i++)
+		store_relaxed(
+			&arenas[i / ARENA_PAGES]->spans[i % ARENA_PAGES], NULL);
+	pagealloc_free(page, less);
+	own_add(&mheap.pages_inuse, -less);
+	own_add(&mheap.pages_idle, less);
+	scavenge_freed();
+}
+
+bool mheap_resize_large(struct mspan *s, size_t npages)
+{
+	size_t old = s->npages;
+	bool ok = true;
+
+	/*
+	 * Crossing MAX_RUN would move an object between two ways of counting
+	 * mallocs (records, huge counters); such requests move the object.
+	 */
+	if ((old > MAX_RUN) != (npages > MAX_RUN))
+		return false;
+	lock(&mheap.lock);
+	if (npages > old)
+		ok = grow_in_place(s, npages);
+	else
+		cut_tail(s, npages);
+	if (ok) {
+		count_large(old, -1);
+		count_large(npages, 1);
+		if (npages > old)
+			own_add(&mheap.grown_bytes,
+				(npages - old) << PAGE_SHIFT);
+		else
+			own_add(&mheap.shrunk_bytes,
+				(old - npages) << PAGE_SHIFT);
+		s->npages = (uint32_t)npages;
+		s->zeroed = false;
+		publish(s, large_code(s), 1);
+	}
+	unlock(&mheap.lock);
+	return ok;
+}
+
+bool mheap_move_pages(struct mspan *from, struct mspan *to)
+{
+	size_t bytes = MIN(mspan_bytes(from), mspan_bytes(to));
+
+	return sysmem_move((void *)from->base, bytes, (void *)to->base, bytes);
+}
+
+size_t mheap_scavenge(size_t npages)
+{
+	size_t n;
+
+	lock(&mheap.lock);
+	n = pagealloc_scavenge(npages);
+	own_add(&mheap.pages_idle, -n);
+	own_add(&mheap.pages_scav, n);
+	own_add(&mheap.scavenged_total, n << PAGE_SHIFT);
+	unlock(&mheap.lock);
+	return n;
+}
+
+void mheap_free_os_memory(void)
+{
+	mheap_scavenge(SIZE_MAX);
+}
+
+int64_t mheap_set_memory_limit(int64_t bytes)
+{
+	size_t old = load_relaxed(&mheap.memory_limit);
+
+	if (bytes >= 0)
+		store_relaxed(&mheap.memory_limit,
+			bytes == INT64_MAX ? SIZE_MAX : (size_t)bytes);
+	return old > INT64_MAX ? INT64_MAX : (int64_t)old;
+}
+
+size_t mheap_set_max_heap(size_t bytes)
+{
+	size_t old = load_relaxed(&mheap.max_heap);
+
+	store_relaxed(&mheap.max_heap, bytes ? bytes : SIZE_MAX);
+	return old == SIZE_MAX ? 0 : old;
+}
+
+static void check_page(size_t i, size_t *used)
+{
+	const struct arena *a = arenas[i / ARENA_PAGES];
+	const struct mspan *s = a->spans[i % ARENA_PAGES];
+	unsigned want = 0;
+
+	if (s) {
+		size_t at = i - arena_page(s->base);
+
+		INVARIANT(at < s->npages && s->state != MSPAN_FREE);
+		if (s->state == MSPAN_LARGE && at == 0)
+			want = large_code(s);
+		else if (s->state == MSPAN_SMALL && !s->sampled)
+			want = s->sizeclass * REC_SIZE;
+		++*used;
+	}
+	INVARIANT(window.code[i] == want);
+}
+
+void mheap_check(void)
+{
+	size_t used = 0;
+
+	lock(&mheap.lock);
+	for (size_t i = 0; i < window.narenas * ARENA_PAGES; i++)
+		check_page(i, &used);
+	INVARIANT(used == mheap.pages_inuse);
+	INVARIANT((mheap.pages_inuse + mheap.pages_idle + mheap.pages_scav)
+			<< PAGE_SHIFT ==
+		sysmem_sys(SYS_HEAP));
+	pagealloc_check();
+	unlock(&mheap.lock);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GOSTAT_ALLOC_MSPAN_H
+#define GOSTAT_ALLOC_MSPAN_H
+
+/*
+ * mspan: a run of pages, cut in equal slots or holding one large object.
+ *
+ *	base                                       base + npages * PAGE_SIZE
+ *	| slot 0 | slot 1 | ... | slot nelems-1 | tail |
+ *
+ * Descriptor and bits live outside the heap: a stray write of the program
+ * cannot damage them, and a free page is never touched.
+ *
+ * Invariants (mspan_check):
+ *   I1  bit i of freebits is set exactly when slot i lies in the span, that is
+ *       neither with the program nor in a magazine nor in a transfer batch;
+ *   I2  nfree is the number of set bits; bits at and above nelems are clear;
+ *   I3  a large span has nelems 1, elemsize npages * PAGE_SIZE, and no bits:
+ *       its state says all.
+ */
+
+#include "base/attrs.h"
+#include "alloc/sizeclasses.h"
+
+enum { PAGE_SHIFT = 13, PAGE_SIZE = 1 << PAGE_SHIFT };
+
+enum mspan_state {
+	MSPAN_FREE = 0, /* descriptor unused */
+	MSPAN_SMALL,	/* slots of one size class */
+	MSPAN_LARGE,	/* one object */
+};
+
+struct mspan {
+	uintptr_t base;
+	uint32_t npages;
+	uint32_t elemsize_small; /* slot bytes; 0 for large spans */
+	uint32_t magic;		 /* of the size class; 0 for large */
+	uint16_t nelems;
+	uint16_t nfree;
+	uint8_t state;	  /* enum mspan_state */
+	uint8_t sizeclass; /* 0 for large */
+	uint8_t listed;	  /* on its mcentral's partial list */
+	uint8_t sampled;  /* its frees take the slow path (page code 0) */
+	uint8_t zeroed;	  /* large: the pages read as zero */
+	uint8_t gcflags;  /* owned by gc/ */
+	uint16_t nwords;  /* of freebits */
+	uint32_t serial;  /* changes with every use of the descriptor */
+	struct mspan *next, *prev; /* partial list, or free descriptors */
+	/*
+	 * What the profile knows of each object: one entry a slot, or NULL.
+	 * Owned by profile glue in heap.c.
+	 */
+	struct objinfo *info;
+	uint64_t freebits[]; /* nwords; none for large spans */
+};
+
+/* One object of which stack and requested size are known. */
+struct objinfo {
+	uint32_t stack;	  /* stacktab id, 0: not recorded */
+	uint32_t size_lo; /* bytes asked for, low 32 bits */
+};
+
+static ALWAYS_INLINE size_t mspan_bytes(const struct mspan *s)
+{
+	return (size_t)s->npages << PAGE_SHIFT;
+}
+
+static ALWAYS_INLINE size_t mspan_elemsize(const struct mspan *s)
+{
+	return s->elemsize_small ? s->elemsize_small : mspan_bytes(s);
+}
+
+/* Slot that holds address p, which lies in the span; may be the tail. */
+static ALWAYS_INLINE uint32_t mspan_index(const struct mspan *s, uintptr_t p)
+{
+	return (uint32_t)(((p - s->base) * (uint64_t)s->magic) >> 32);
+}
+
+static ALWAYS_INLINE bool mspan_isfree(const struct mspan *s, uint32_t i)
+{
+	return s->freebits[i / 64] >> (i % 64) & 1;
+}
+
+#endif

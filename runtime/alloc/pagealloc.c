@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pagealloc: free page runs by bitmap and summaries (Go's mpagealloc.go).
+ *
+ * Each arena has a bit per page, each chunk of 512 pages a summary of its free
+ * runs, each arena the summary of its chunks:
+ *
+ *	sum[arena]          start=3 max=700 end=12
+ *	  chunk[0..15]      start=3 max=88  end=40 | start=512 max=512 end=512 |
+ *	    inuse bits      0001111...
+ *
+ * A search skips an arena, then a chunk, by comparing max, and joins end and
+ * start of neighbours to find runs across borders. Go needs five levels since
+ * it covers 48 bits of address space; we have at most MAX_ARENAS arenas that
+ * are packed from the window's base, so the top level is an array with a hint.
+ *
+ * Invariants, walked by pagealloc_check():
+ *   P1  chunk[] and sum[] equal what the bits say;
+ *   P2  a scav bit is set only on a free page;
+ *   P3  no page below hint is free.
+ *
+ * Address order keeps the heap dense: the highest pages are the coldest, and
+ * the scavenger takes those first.
+ */
+#include "alloc/pagealloc.h"
+#include "base/fatal.h"
+#include "os/sysmem.h"
+
+#include <string.h>
+
+static struct pallocsum sum[MAX_ARENAS];
+static size_t hint; /* page number; see P3 */
+
+static bool test(const uint64_t *bits, size_t i)
+{
+	return bits[i / 64] >> (i % 64) & 1;
+}
+
+/* Set or clear n bits from i, a word at a time. */
+static void fill(uint64_t *bits, size_t i, size_t n, bool value)
+{
+	while (n) {
+		size_t in = i % 64, part = MIN(n, 64 - in);
+		uint64_t m = (part == 64 ? ~(uint64_t)0
+					 : (((uint64_t)1 << part) - 1))
+			<< in;
+
+		if (value)
+			bits[i / 64] |= m;
+		else
+			bits[i / 64] &= ~m;
+		i += part;
+		n -= part;
+	}
+}
+
+static size_t popcount(const uint64_t *bits, size_t i, size_t n)
+{
+	size_t count = 0;
+
+	while (n) {
+		size_t in = i % 64, part = MIN(n, 64 - in);
+		uint64_t m = part == 64 ? ~(uint64_t)0
+					: (((uint64_t)1 << part) - 1);
+
+		count += (size_t)__builtin_popcountll(bits[i / 64] >> in & m);
+		i += part;
+		n -= part;
+	}
+	return count;
+}
+
+/* Bits from i on that have the value of bit i, up to limit. */
+static size_t run(const uint64_t *bits, size_t i, size_t limit)
+{
+	uint64_t flip = test(bits, i) ? ~(uint64_t)0 : 0;
+	size_t start = i;
+
+	while (i < limit) {
+		uint64_t w = (bits[i / 64] ^ flip) >> (i % 64);
+
+		if (w) {
+			i += (size_t)__builtin_ctzll(w);
+			break;
+		}
+		i = (i / 64 + 1) * 64;
+	}
+	return MIN(i, limit) - start;
+}
+
+/* Longest run of free pages that lies inside one word. */
+static unsigned longest_in_word(uint64_t used)
+{
+	uint64_t free = ~used;
+	unsigned n = 0;
+
+	while (free) {
+		free &= free << 1;
+		n++;
+	}
+	return n;
+}
+
+static void sum_chunk(struct arena *a, size_t c)
+{
+	const uint64_t *w = a->inuse + c * CHUNK_WORDS;
+	struct pallocsum s = {0, 0, 0};
+	unsigned cur = 0;
+	bool first = true;
+
+	for (size_t i = 0; i < CHUNK_WORDS; i++) {
+		if (w[i] == 0) {
+			cur += 64;
+			continue;
+		}
+		cur += (unsigned)__builtin_ctzll(w[i]);
+		if (first)
+			s.start = cur;
+		first = false;
+		s.max = MAX(s.max, cur);
+		if (~w[i]) /* a run inside the word may be longer */
+			s.max = MAX(s.max, longest_in_word(w[i]));
+		cur = (unsigned)__builtin_clzll(w[i]);
+	}
+	if (first)
+		s.start = cur;
+	s.end = cur;
+	s.max = MAX(s.max, cur);
+	a->chunk[c] = s;
+}
+
+/* Join b behind a, where a covers na pages and b covers nb. */
+static struct pallocsum join(struct pallocsum a, size_t na, struct pallocsum b,
+	size_t nb)
+{
+	struct pallocsum s;
+
+	s.start = a.start == na ? (uint32_t)na + b.start : a.start;
+	s.end = b.end == nb ? (uint32_t)nb + a.end : b.end;
+	s.max = MAX(MAX(a.max, b.max), a.end + b.start);
+	return s;
+}
+
+/* Bring the sums of [page, page + npages) up to date. */
+static void resum(size_t page, size_t npages)
+{
+	size_t first = page / CHUNK_PAGES;
+	size_t last = (page + npages - 1) / CHUNK_PAGES;
+
+	for (size_t c = first; c <= last; c++)
+		sum_chunk(arenas[c / ARENA_CHUNKS], c % ARENA_CHUNKS);
+	for (size_t i = first / ARENA_CHUNKS; i <= last / ARENA_CHUNKS; i++) {
+		struct pallocsum s = arenas[i]->chunk[0];
+
+		for (size_t c = 1; c < ARENA_CHUNKS; c++)
+			s = join(s, c * CHUNK_PAGES, arenas[i]->chunk[c],
+				CHUNK_PAGES);
+		sum[i] = s;
+	}
+}
+
+/* Apply f to the part of [page, page + n) that lies in each arena. */
+#define EACH_ARENA(page, n, a, k, part)                                        \
+	for (size_t p_ = (page), left_ = (n), part, k, go_ = 1;                \
+		left_ && (k = p_ % ARENA_PAGES,                                \
+				 part = MIN(left_, ARENA_PAGES - k), go_ = 1); \
+		p_ += part, left_ -= part)                                     \
+		for (struct arena *a = arenas[p_ / ARENA_PAGES]; go_; go_ = 0)
+
+static void claim(size_t page, size_t npages, bool *zero, size_t *nscav)
+{
+	*nscav = 0;
+	EACH_ARENA(page, npages, a, k, part)
+	{
+		*nscav += popcount(a->scav, k, part);
+		fill(a->scav, k, part, false);
+		fill(a->inuse, k, part, true);
+	}
+	*zero = *nscav == npages;
+	resum(page, npages);
+	if (page <= hint)
+		hint = MAX(hint, page + npages);
+}
+
+/*
+ * The run search. It walks free runs in address order; whole chunks and arenas
+ * without a long enough run are skipped by their sums. begin and len describe
+ * the free run that ends at the current position.
+ */
+static size_t find(size_t npages, size_t align)
+{
+	size_t begin = hint, len = 0, page = hint;
+	size_t total = window.narenas * ARENA_PAGES;
+
+	while (page < total) {
+		struct arena *a = arenas[page / ARENA_PAGES];
+		struct pallocsum s;
+		size_t size;
+
+		if (!a) {
+			page = ALIGN_UP(page + 1, (size_t)ARENA_PAGES);
+			begin = page;
+			len = 0;
+			continue;
+		}
+		if (page % ARENA_PAGES == 0) {
+			s = sum[page / ARENA_PAGES];
+			size = ARENA_PAGES;
+			if (len + s.start < npages + align - 1 &&
+				s.max < npages)
+				goto skip;
+		}
+		if (page % CHUNK_PAGES == 0) {
+			s = a->chunk[page % ARENA_PAGES / CHUNK_PAGES];
+			size = CHUNK_PAGES;
+			if (len + s.start < npages && s.max < npages)
+				goto skip;
+		}
+		/* Run by run inside this chunk. */
+		size_t k = page % ARENA_PAGES;
+		size_t limit = ALIGN_UP(k + 1, (size_t)CHUNK_PAGES);
+		size_t n = run(a->inuse, k, limit);
+
+		if (test(a->inuse, k)) {
+			page += n;
+			begin = page;
+			len = 0;
+			continue;
+		}
+		page += n;
+		len += n;
+		size_t at = ALIGN_UP(begin, align);
+
+		if (begin + len >= at + npages)
+			return at;
+		continue;
+	skip:
+		if (s.start == size) {
+			len += size;
+		} else {
+			len = s.end;
+			begin = page + size - s.end;
+		}
+		page += size;
+	}
+	return SIZE_MAX;
+}
+
+size_t pagealloc_take(size_t npages, size_t align, bool *zero, size_t *nscav)
+{
+	size_t page = find(npages, align);
+
+	if (page == SIZE_MAX)
+		return SIZE_MAX;
+	/* The hint moves only past pages that are known to be taken. */
+	claim(page, npages, zero, nscav);
+	return page;
+}
+
+bool pagealloc_take_at(size_t page, size_t npages, bool *zero, size_t *nscav)
+{
+	if (page + npages > window.npages)
+		return false;
+	EACH_ARENA(page, npages, a, k, part)
+	{
+		if (test(a->inuse, k) || run(a->inuse, k, k + part) < part)
+			return false;
+	}
+	claim(page, npages, zero, nscav);
+	return true;
+}
+
+static void release(size_t page, size_t npages, bool scavenged)
+{
+	EACH_ARENA(page, npages, a, k, part)
+	{
+		DEBUG_ASSERT(popcount(a->inuse, k, part) == part);
+		fill(a->inuse, k, part, false);
+		fill(a->scav, k, part, scavenged);
+	}
+	resum(page, npages);
+	hint = MIN(hint, page);
+}
+
+void pagealloc_free(size_t page, size_t npages)
+{
+	release(page, npages, false);
+}
+
+void pagealloc_free_scavenged(size_t page, size_t npages)
+{
+	release(page, npages, true);
+}
+
+void pagealloc_added(size_t page, size_t npages)
+{
+	resum(page, npages);
+	hint = MIN(hint, page);
+}
+
+/* Give back the free, resident pages of one chunk, top down. */
+static size_t scavenge_chunk(size_t arena, size_t c, size_t npages)
+{
+	struct arena *a = arenas[arena];
+	size_t lo = c * CHUNK_PAGES, i = lo + CHUNK_PAGES, done = 0;
+
+	while (i > lo && done < npages) {
+		size_t end;
+
+		/* A run of free pages that have memory. */
+		while (i > lo && (test(a->inuse, i - 1) || test(a->scav, i - 1)))
+			i--;
+		end = i;
+		while (i > lo && !test(a->inuse, i - 1) &&
+			!test(a->scav, i - 1))
+			i--;
+		if (i == end)
+			break;
+		uintptr_t addr = arena_addr(arena * ARENA_PAGES + i);
+
+		if (!sysmem_release((void *)addr, (end - i) << PAGE_SHIFT))
+			break; /* refused: advice only */
+		fill(a->scav, i, end - i, true);
+		done += end - i;
+	}
+	return done;
+}
+
+size_t pagealloc_scavenge(size_t npages)
+{
+	size_t done = 0;
+
+	for (size_t i = window.narenas; i-- > 0 && done < npages;) {
+		if (!arenas[i] || sum[i].max == 0)
+			continue;
+		for (size_t c = ARENA_CHUNKS; c-- > 0 && done < npages;)
+			if (arenas[i]->chunk[c].max)
+				done += scavenge_chunk(i, c, npages - done);
+	}
+	return done;
+}
+
+void pagealloc_check(void)
+{
+	for (size_t i = 0; i < window.narenas; i++) {
+		struct arena *a = arenas[i];
+		struct pallocsum s, had = sum[i];
+
+		if (!a)
+			continue;
+		for (size_t c = 0; c < ARENA_CHUNKS; c++) {
+			struct pallocsum old = a->chunk[c];
+
+			sum_chunk(a, c);
+			INVARIANT(!memcmp(&old, &a->chunk[c], sizeof(old)));
+		}
+		s = a->chunk[0];
+		for (size_t c = 1; c < ARENA_CHUNKS; c++)
+			s = join(s, c * CHUNK_PAGES, a->chunk[c], CHUNK_PAGES);
+		INVARIANT(!memcmp(&s, &had, sizeof(s)));
+		for (size_t w = 0; w < ARENA_PAGES / 64; w++)
+			INVARIANT(!(a->scav[w] & a->inuse[w]));
+		for (size_t k = 0; k < ARENA_PAGES; k++)
+			INVARIANT(test(a->inuse, k) ||
+				i * ARENA_PAGES + k >= hint);
+	}
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * scavenge: when free pages go back to the kernel.
+ *
+ * Giving a page back and touching it again costs about a microsecond, keeping
+ * it costs 8 KiB. So a page goes back once it has been idle for a second:
+ *
+ *	idle pages
+ *	  |      ____
+ *	  |  ___|    |__      ______
+ *	  | |           |____|        <- low water of the window: nobody needed
+ *	  |_|________________________    these pages during it; they go back
+ *	      one window (1 s)
+ *
+ * Allocation is by lowest address, so the highest idle pages are the coldest,
+ * and pagealloc_scavenge() starts there. Nothing runs by itself: misses of
+ * the magazines, every TICK mallocs of a class, operations of the page heap
+ * and, where there is one, the helper thread call scavenge_tick().
+ *
+ * Work is done in quanta, so that no malloc waits longer than about a
+ * millisecond; while more is waiting ticks come at shorter distance.
+ *
+ * With a memory limit (GOMEMLIMIT) there is no waiting: what would exceed it
+ * is preceded by giving back as much idle memory as is over the limit.
+ *
+ * Invariant: S1 lowwater <= mheap.pages_idle, under mheap.lock.
+ *
+ * Rejected: a thread of our own by default (unshare, sandboxes and fork
+ * servers break in threaded processes); MADV_FREE (RSS would not fall);
+ * Go's pacing by CPU share, which needs the thread.
+ */
+#include "alloc/scavenge.h"
+#include "alloc/mheap.h"
+#include "base/atomics.h"
+#include "base/fatal.h"
+#include "base/options.h"
+#include "os/sysmem.h"
+
+#include <time.h>
+
+enum {
+	WINDOW_MS = 1000,	   /* idle that long: nobody needs it */
+	QUANTUM = 4096,		   /* pages (32 MiB) at a time */
+	RESERVE = 128,		   /* pages (1 MiB) that always stay */
+	WORTHWHILE = 1024,	   /* pages (8 MiB) that make ticks hurry */
+};
+
+static struct scavenge {
+	uint64_t window_start; /* ms */
+	uint64_t last_op;      /* ms, last page taken or freed */
+	size_t lowwater;       /* fewest idle pages in this window */
+	size_t todo;	       /* pages still to be given back */
+} scav;
+
+/* Milliseconds; the coarse clock is read in user space, without a call. */
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Under mheap.lock. The memory limit: make room for what was just taken. */
+static void enforce_limit(size_t nscav)
+{
+	uint64_t limit = load_relaxed(&mheap.memory_limit), ready;
+
+	if (limit == SIZE_MAX || nscav == 0)
+		return;
+	ready = mheap_mapped_ready();
+	if (ready > limit)
+		scav.todo = MAX(scav.todo,
+			MIN((size_t)((ready - limit) >> PAGE_SHIFT) + 1,
+				mheap.pages_idle));
+}
+
+void scavenge_took(size_t nscav)
+{
+	store_relaxed(&scav.last_op, now_ms());
+	scav.lowwater = MIN(scav.lowwater, mheap.pages_idle);
+	scav.todo = MIN(scav.todo, mheap.pages_idle);
+	enforce_limit(nscav);
+}
+
+void scavenge_freed(void)
+{
+	store_relaxed(&scav.last_op, now_ms());
+}
+
+bool scavenge_waiting(void)
+{
+	return load_relaxed(&mheap.pages_idle) > WORTHWHILE;
+}
+
+/* A window has ended: decide how much of the idle memory goes. */
+static void roll(uint64_t now)
+{
+	size_t n;
+
+	lock(&mheap.lock);
+	n = now - scav.last_op >= WINDOW_MS ? mheap.pages_idle : scav.lowwater;
+	n = n > RESERVE ? n - RESERVE : 0;
+	scav.todo = MAX(scav.todo, n);
+	scav.lowwater = mheap.pages_idle;
+	store_relaxed(&scav.window_start, now);
+	unlock(&mheap.lock);
+}
+
+/* GODEBUG=scavtrace=1: Go's line (mgcscavenge.go, printScavTrace). */
+static void trace(size_t pages)
+{
+	size_t inuse = load_relaxed(&mheap.pages_inuse);
+	size_t idle = load_relaxed(&mheap.pages_idle);
+
+	warn("scav %zu KiB work (bg), 0 KiB work (eager), %zu KiB now, "
+	     "%zu%% util",
+		pages << (PAGE_SHIFT - 10),
+		load_relaxed(&mheap.pages_scav) << (PAGE_SHIFT - 10),
+		inuse + idle ? inuse * 100 / (inuse + idle) : 0);
+}
+
+bool scavenge_tick(void)
+{
+	uint64_t now = now_ms();
+	size_t n, done;
+
+	if (now - load_relaxed(&scav.window_start) >= WINDOW_MS)
+		roll(now);
+	n = load_relaxed(&scav.todo);
+	if (n == 0)
+		return scavenge_waiting();
+	done = mheap_scavenge(MIN(n, (size_t)QUANTUM));
+	lock(&mheap.lock);
+	/* Nothing given back: refused, or taken meanwhile. */
+	scav.todo = done ? scav.todo - MIN(scav.todo, done) : 0;
+	scav.lowwater = MIN(scav.lowwater, mheap.pages_idle);
+	n = scav.todo;
+	unlock(&mheap.lock);
+	if (done && options.scavtrace)
+		trace(done);
+	return n > 0 || scavenge_waiting();
+}

@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Print runtime/alloc/sizeclasses.h.
+
+The sizes are Go's (runtime/mksizeclasses.go): classes are added at the
+smallest step that keeps a slot aligned and the waste below 12.5 %; two
+neighbours that give the same number of objects in the same span are merged
+into the larger. Class 3 (24 bytes) keeps its number, so that BySize rows match,
+but is never used: its slots are not 16-byte aligned.
+
+Span sizes are our own: a span holds 64 objects or 128 KiB, whichever is less,
+so that one visit to the page heap is shared by many objects. Bigger spans
+would be harder to empty again.
+"""
+PAGE = 8192
+MAX_SMALL = 32768
+MIN_OBJECTS = 64
+MAX_SPAN = 128 * 1024
+
+
+def go_span(size):
+    """Go's span: the fewest pages that waste at most 1/8 at the end."""
+    n = PAGE
+    while n % size > n // 8:
+        n += PAGE
+    return n
+
+
+def go_sizes():
+    sizes = [0]
+    align = 8
+    size = align
+    while size <= MAX_SMALL:
+        if size & (size - 1) == 0:
+            if size >= 2048:
+                align = 256
+            elif size >= 128:
+                align = size // 8
+            elif size >= 32:
+                align = 16
+        span = go_span(size)
+        prev = sizes[-1]
+        if prev and span == go_span(prev) and span // size == span // prev:
+            sizes[-1] = size
+        else:
+            sizes.append(size)
+        size += align
+    # Widen each class to what its span holds anyway, in steps of 128.
+    for i in range(1, len(sizes)):
+        span = go_span(sizes[i])
+        wide = span // (span // sizes[i]) // 128 * 128
+        sizes[i] = max(sizes[i], wide)
+    return sizes
+
+
+def our_pages(size):
+    """The least tail waste among spans of about the wanted size."""
+    want = min(MIN_OBJECTS * size, MAX_SPAN)
+    lo = max(1, -(-want // PAGE))
+    best = None
+    for n in range(lo, 2 * lo + 1):
+        tail = (n * PAGE) % size / (n * PAGE)
+        if best is None or tail < best[0] - 0.004:
+            best = (tail, n)
+        if tail < 0.005:
+            break
+    return best[1]
+
+
+def magic(size):
+    return 0xFFFFFFFF // size + 1
+
+
+def rows():
+    sizes = go_sizes()
+    assert len(sizes) == 68 and sizes[-1] == MAX_SMALL, (len(sizes), sizes)
+    out = [(0, 0, 0, 0, 1)]
+    for s in sizes[1:]:
+        n = our_pages(s)
+        for k in range(n * PAGE // s):
+            for off in (k * s, k * s + s - 1):
+                assert (off * magic(s)) >> 32 == k, (s, off)
+        out.append((s, n, n * PAGE // s, magic(s), min(s & -s, PAGE)))
+    return out
+
+
+def lookup(table, step, count):
+    return [next(c for c in range(1, 68)
+                 if c != 3 and table[c][0] >= max(step * i, 1))
+            for i in range(count)]
+
+
+HEAD = """/* SPDX-License-Identifier: MIT */
+/* Printed by scripts/mksizeclasses.py; do not edit. */
+#ifndef GOSTAT_ALLOC_SIZECLASSES_H
+#define GOSTAT_ALLOC_SIZECLASSES_H
+
+#include <stdint.h>
+
+/*
+ * class  bytes   span  objects   tail  waste%   align"""
+
+TYPES = """ *
+ * waste: the worst case, every object one byte larger than the class below,
+ * tail included. Class 3 is never used.
+ */
+enum {
+	NSIZECLASS = 68,   /* class 0: no small object */
+	MAX_SMALL = 32768, /* bytes of the largest small object */
+	MAX_SLOTS = 1024,  /* in one span */
+};
+
+struct sizeclass {
+	uint32_t size;	 /* bytes of a slot */
+	uint32_t npages; /* of a span */
+	uint32_t nelems; /* slots in a span */
+	uint32_t magic;	 /* (offset * magic) >> 32 == offset / size */
+	uint32_t align;	 /* natural alignment of every slot */
+};
+
+static const struct sizeclass sizeclasses[NSIZECLASS] = {"""
+
+
+def main():
+    t = rows()
+    print(HEAD)
+    for c in range(1, 68):
+        s, n, k, _, a = t[c]
+        below = t[c - 1][0] if c != 4 else t[2][0]
+        tail = n * PAGE - k * s
+        waste = (k * (s - below - 1) + tail) / (n * PAGE) * 100
+        print(f" * {c:5} {s:6} {n*PAGE:6} {k:8} {tail:6} {waste:7.2f} {a:7}")
+    print(TYPES)
+    for r in t:
+        print("\t{%d, %d, %d, 0x%xu, %d}," % r)
+    print("};\n")
+    for name, step, count, what in (
+            ("class_by_8", 8, 129, "(size + 7) / 8, to 1024"),
+            ("class_by_128", 128, 257, "(size + 127) / 128, to 32768")):
+        table = lookup(t, step, count)
+        print(f"/* Class of a request, indexed by {what}. */")
+        print(f"static const uint8_t {name}[{count}] = {{")
+        for i in range(0, count, 16):
+            print("\t" + " ".join(f"{x}," for x in table[i:i + 16]))
+        print("};\n")
+    print("#endif")
+
+
+main()
