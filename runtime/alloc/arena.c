@@ -35,6 +35,9 @@
 #include <sys/auxv.h>
 
 struct window window;
+uintptr_t window_base CACHE_ALIGNED;
+size_t window_npages;
+uint16_t *window_code;
 struct arena *arenas[MAX_ARENAS];
 
 /* Wide enough for four times the machine's memory, at most MAX_ARENAS. */
@@ -56,7 +59,7 @@ static size_t window_arenas(size_t limit)
  * PIE and mmap areas near the top, and within what Valgrind lets a program
  * have (below 16 TiB).
  */
-static uintptr_t window_base(void)
+static uintptr_t choose_base(void)
 {
 	const unsigned char *r = (const void *)getauxval(AT_RANDOM);
 	uint64_t bits = 0;
@@ -73,25 +76,25 @@ bool arena_init(void)
 
 	window.max_arenas = window_arenas(limit);
 	window.grow = limit == SIZE_MAX ? 4 * MIB : MIB;
-	window.base = window_base();
-	window.next = window.base;
+	window_base = choose_base();
+	window.next = window_base;
 	window.code_cap = ALIGN_UP(
 		window.max_arenas * ARENA_PAGES * sizeof(uint16_t),
 		(size_t)OS_PAGE);
-	window.code = sysmem_reserve(window.code_cap);
-	return window.code != NULL;
+	window_code = sysmem_reserve(window.code_cap);
+	return window_code != NULL;
 }
 
 /* Tables for all arenas up to the one that holds page last. */
 static bool cover(size_t last)
 {
 	size_t need = ALIGN_UP(last + 1, (size_t)ARENA_PAGES);
-	size_t bytes = (need - window.npages) * sizeof(uint16_t);
-	size_t first = window.npages / ARENA_PAGES;
+	size_t bytes = (need - window_npages) * sizeof(uint16_t);
+	size_t first = window_npages / ARENA_PAGES;
 
-	if (need <= window.npages)
+	if (need <= window_npages)
 		return true;
-	if (!sysmem_commit(window.code + window.npages, bytes, SYS_GC))
+	if (!sysmem_commit(window_code + window_npages, bytes, SYS_GC))
 		return false;
 	for (size_t i = first; i < need / ARENA_PAGES; i++) {
 		struct arena *a = sysmem_map(
@@ -103,7 +106,7 @@ static bool cover(size_t last)
 		/* release [arena]: pairs with arena_span(). */
 		store_release(&arenas[i], a);
 		window.narenas = i + 1;
-		store_relaxed(&window.npages, (i + 1) * ARENA_PAGES);
+		store_relaxed(&window_npages, (i + 1) * ARENA_PAGES);
 	}
 	return true;
 }
@@ -127,7 +130,7 @@ static void mark_fresh(size_t page, size_t npages)
 
 size_t arena_grow(size_t npages, size_t *got)
 {
-	uintptr_t end = window.base + window.max_arenas * ARENA_SIZE;
+	uintptr_t end = window_base + window.max_arenas * ARENA_SIZE;
 	size_t want = ALIGN_UP(npages << PAGE_SHIFT, window.grow);
 
 	while (window.next + want <= end) {
@@ -160,14 +163,14 @@ size_t arena_grow(size_t npages, size_t *got)
 
 void arena_shed(void)
 {
-	size_t used = ALIGN_UP(window.npages * sizeof(uint16_t),
+	size_t used = ALIGN_UP(window_npages * sizeof(uint16_t),
 		(size_t)OS_PAGE);
 	size_t keep = MIN(ALIGN_UP(used + 64 * KIB, (size_t)OS_PAGE),
 		window.code_cap);
 
-	if (!window.code || keep == window.code_cap)
+	if (!window_code || keep == window.code_cap)
 		return;
-	sysmem_unreserve((char *)window.code + keep, window.code_cap - keep);
+	sysmem_unreserve((char *)window_code + keep, window.code_cap - keep);
 	window.code_cap = keep;
 	window.max_arenas = keep / sizeof(uint16_t) / ARENA_PAGES;
 	window.grow = MIB;

@@ -31,23 +31,25 @@ struct arena {
 };
 
 /*
- * The heap window: all spans lie in [base, base + npages * PAGE_SIZE).
- * Written under mheap.lock; npages only grows. The hit path of free reads
- * base, npages and code, so they share a line.
+ * The heap window: all spans lie in [window_base, window_base + window_npages *
+ * PAGE_SIZE). Written under mheap.lock; window_npages only grows. These three
+ * are what the hit path of free reads; they are variables of their own because
+ * a struct would cost it an instruction for the address.
  */
+extern HIDDEN uintptr_t window_base;
+extern HIDDEN size_t window_npages;  /* pages that have a code */
+extern HIDDEN uint16_t *window_code; /* per page: offset of its mcache record */
+
 struct window {
-	uintptr_t base;
-	size_t npages;	/* pages that have a code */
-	uint16_t *code; /* per page: offset of the mcache record, 0: slow */
 	size_t max_arenas;
 	size_t narenas;	 /* arenas[0..narenas) may be non-NULL */
 	size_t grow;	 /* bytes by which the heap grows at a time */
 	uintptr_t next;	 /* first address never mapped yet */
 	size_t code_cap; /* bytes reserved for code */
-} CACHE_ALIGNED;
+};
 
-extern struct window window;
-extern struct arena *arenas[MAX_ARENAS];
+extern HIDDEN struct window window;
+extern HIDDEN struct arena *arenas[MAX_ARENAS];
 
 /* Choose the window. False: no address space at all. Under mheap.lock. */
 bool arena_init(void);
@@ -65,12 +67,12 @@ void arena_shed(void);
 
 static ALWAYS_INLINE size_t arena_page(uintptr_t p)
 {
-	return (p - window.base) >> PAGE_SHIFT; /* huge if p is below base */
+	return (p - window_base) >> PAGE_SHIFT; /* huge if p is below base */
 }
 
 static ALWAYS_INLINE uintptr_t arena_addr(size_t page)
 {
-	return window.base + (page << PAGE_SHIFT);
+	return window_base + (page << PAGE_SHIFT);
 }
 
 /*
@@ -85,7 +87,7 @@ static ALWAYS_INLINE struct mspan *arena_span(uintptr_t p)
 	struct arena *a;
 	struct mspan *s;
 
-	if (unlikely(page >= load_relaxed(&window.npages)))
+	if (unlikely(page >= load_relaxed(&window_npages)))
 		return NULL;
 	/* acquire [arena]: the arena is filled in before it is published. */
 	a = load_acquire(&arenas[page / ARENA_PAGES]);

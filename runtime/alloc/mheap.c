@@ -112,7 +112,7 @@ static void publish(struct mspan *s, unsigned code, size_t ncode)
 		store_release(
 			&arenas[i / ARENA_PAGES]->spans[i % ARENA_PAGES], s);
 	for (size_t i = 0; i < ncode; i++)
-		store_relaxed(&window.code[page + i], (uint16_t)code);
+		store_relaxed(&window_code[page + i], (uint16_t)code);
 }
 
 static struct mspan *alloc_span(size_t npages, size_t align, unsigned nwords)
@@ -214,16 +214,21 @@ void mheap_free_span(struct mspan *s)
 			own_add(&mheap.huge_frees, 1);
 			own_add(&mheap.huge_free_bytes, mspan_bytes(s));
 		}
-		store_relaxed(&window.code[page], 0);
+		store_relaxed(&window_code[page], 0);
 	} else if (!s->sampled) {
-		memset(&window.code[page], 0, npages * sizeof(uint16_t));
+		memset(&window_code[page], 0, npages * sizeof(uint16_t));
 	}
 	for (size_t i = page; i < page + npages; i++)
 		store_relaxed(
 			&arenas[i / ARENA_PAGES]->spans[i % ARENA_PAGES], NULL);
-	pagealloc_free(page, npages);
+	if (s->emptied) {
+		pagealloc_free_scavenged(page, npages);
+		own_add(&mheap.pages_scav, npages);
+	} else {
+		pagealloc_free(page, npages);
+		own_add(&mheap.pages_idle, npages);
+	}
 	own_add(&mheap.pages_inuse, -npages);
-	own_add(&mheap.pages_idle, npages);
 	s->state = MSPAN_FREE;
 	fixalloc_free(pool(s->nwords), s);
 	scavenge_freed();
@@ -297,7 +302,10 @@ bool mheap_move_pages(struct mspan *from, struct mspan *to)
 {
 	size_t bytes = MIN(mspan_bytes(from), mspan_bytes(to));
 
-	return sysmem_move((void *)from->base, bytes, (void *)to->base, bytes);
+	if (!sysmem_move((void *)from->base, (void *)to->base, bytes))
+		return false;
+	from->emptied = bytes == mspan_bytes(from);
+	return true;
 }
 
 size_t mheap_scavenge(size_t npages)
@@ -352,7 +360,7 @@ static void check_page(size_t i, size_t *used)
 			want = s->sizeclass * REC_SIZE;
 		++*used;
 	}
-	INVARIANT(window.code[i] == want);
+	INVARIANT(window_code[i] == want);
 }
 
 void mheap_check(void)

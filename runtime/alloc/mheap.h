@@ -58,7 +58,7 @@ struct mheap {
 	struct fixalloc spans[4]; /* by words of freebits: 0, 2, 8, 16 */
 };
 
-extern struct mheap mheap;
+extern HIDDEN struct mheap mheap;
 
 /* First use; true once the heap can serve requests. Any thread. */
 bool mheap_init(void);

@@ -42,6 +42,7 @@ struct mspan {
 	uint8_t listed;	  /* on its mcentral's partial list */
 	uint8_t sampled;  /* its frees take the slow path (page code 0) */
 	uint8_t zeroed;	  /* large: the pages read as zero */
+	uint8_t emptied;  /* large: its memory was moved to another span */
 	uint8_t gcflags;  /* owned by gc/ */
 	uint16_t nwords;  /* of freebits */
 	uint32_t serial;  /* changes with every use of the descriptor */

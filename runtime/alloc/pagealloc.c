@@ -259,7 +259,7 @@ size_t pagealloc_take(size_t npages, size_t align, bool *zero, size_t *nscav)
 
 bool pagealloc_take_at(size_t page, size_t npages, bool *zero, size_t *nscav)
 {
-	if (page + npages > window.npages)
+	if (page + npages > window_npages)
 		return false;
 	EACH_ARENA(page, npages, a, k, part)
 	{

@@ -52,8 +52,7 @@ static struct scavenge {
 	size_t todo;	       /* pages still to be given back */
 } scav;
 
-/* Milliseconds; the coarse clock is read in user space, without a call. */
-static uint64_t now_ms(void)
+uint64_t scavenge_now_ms(void)
 {
 	struct timespec t;
 
@@ -77,7 +76,7 @@ static void enforce_limit(size_t nscav)
 
 void scavenge_took(size_t nscav)
 {
-	store_relaxed(&scav.last_op, now_ms());
+	store_relaxed(&scav.last_op, scavenge_now_ms());
 	scav.lowwater = MIN(scav.lowwater, mheap.pages_idle);
 	scav.todo = MIN(scav.todo, mheap.pages_idle);
 	enforce_limit(nscav);
@@ -85,12 +84,14 @@ void scavenge_took(size_t nscav)
 
 void scavenge_freed(void)
 {
-	store_relaxed(&scav.last_op, now_ms());
+	store_relaxed(&scav.last_op, scavenge_now_ms());
 }
 
-bool scavenge_waiting(void)
+uint64_t scavenge_waiting(void)
 {
-	return load_relaxed(&mheap.pages_idle) > WORTHWHILE;
+	if (load_relaxed(&mheap.pages_idle) <= WORTHWHILE)
+		return 0;
+	return load_relaxed(&scav.window_start) + 1;
 }
 
 /* A window has ended: decide how much of the idle memory goes. */
@@ -122,14 +123,14 @@ static void trace(size_t pages)
 
 bool scavenge_tick(void)
 {
-	uint64_t now = now_ms();
+	uint64_t now = scavenge_now_ms();
 	size_t n, done;
 
 	if (now - load_relaxed(&scav.window_start) >= WINDOW_MS)
 		roll(now);
 	n = load_relaxed(&scav.todo);
 	if (n == 0)
-		return scavenge_waiting();
+		return false;
 	done = mheap_scavenge(MIN(n, (size_t)QUANTUM));
 	lock(&mheap.lock);
 	/* Nothing given back: refused, or taken meanwhile. */
@@ -137,7 +138,7 @@ bool scavenge_tick(void)
 	scav.lowwater = MIN(scav.lowwater, mheap.pages_idle);
 	n = scav.todo;
 	unlock(&mheap.lock);
-	if (done && options.scavtrace)
+	if (done && options->godebug.scavtrace)
 		trace(done);
-	return n > 0 || scavenge_waiting();
+	return n > 0;
 }

@@ -20,7 +20,13 @@ void scavenge_freed(void);
  */
 bool scavenge_tick(void);
 
-/* True if enough is idle that ticks should come soon. */
-bool scavenge_waiting(void);
+/*
+ * If enough is idle that ticks should come soon: a number that identifies the
+ * current window, so that each thread hurries once in it. Else 0.
+ */
+uint64_t scavenge_waiting(void);
+
+/* Milliseconds on the coarse monotonic clock: no system call. */
+uint64_t scavenge_now_ms(void);
 
 #endif

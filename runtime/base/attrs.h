@@ -17,6 +17,8 @@
 #define NOINLINE __attribute__((noinline))
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define COLD __attribute__((cold, noinline))
+/* For extern data: -fvisibility covers definitions only. */
+#define HIDDEN __attribute__((visibility("hidden")))
 #define NORETURN __attribute__((noreturn))
 #define UNUSED __attribute__((unused))
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))

@@ -27,6 +27,9 @@
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
 
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
@@ -109,14 +112,14 @@ void sysmem_hugepage(void *p, size_t size)
 	sys3(SYS_madvise, p, size, MADV_HUGEPAGE);
 }
 
-bool sysmem_move(void *old, size_t size, void *new, size_t new_size)
+bool sysmem_move(void *old, void *new, size_t size)
 {
 	long r;
 
 	if (inject())
 		return false;
-	r = sys6(SYS_mremap, (long)old, (long)size, (long)new_size,
-		MREMAP_MAYMOVE | MREMAP_FIXED, (long)new, 0);
+	r = sys6(SYS_mremap, (long)old, (long)size, (long)size,
+		MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (long)new, 0);
 	return !sys_failed(r);
 }
 

@@ -50,10 +50,11 @@ bool sysmem_release(void *p, size_t size);
 void sysmem_hugepage(void *p, size_t size);
 
 /*
- * Move size pages from old to the unmapped or reserved-by-us range at new,
- * which becomes new_size bytes long (>= size). False: nothing moved.
+ * Move the pages of [old, old + size) to new by page table; both ranges are
+ * ours and stay mapped, old reads as zero afterwards. False: nothing moved
+ * (before Linux 5.7, or refused).
  */
-bool sysmem_move(void *old, size_t size, void *new, size_t new_size);
+bool sysmem_move(void *old, void *new, size_t size);
 
 /* Bytes accounted to kind now. */
 uint64_t sysmem_sys(enum syskind kind);

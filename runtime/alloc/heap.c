@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * heap: the front door of the allocator, all slow paths of malloc and free.
+ *
+ *	malloc  <= 1 KiB   mcache_pop      -- miss --> heap_malloc_slow
+ *	        <= 1 MiB   heap_malloc_mid -- miss --> heap_malloc_slow
+ *	        above      heap_malloc_slow -> mheap_alloc_large
+ *	free    mcache_push -- miss --> heap_free_slow: magazine full, large
+ *	        above 1 MiB, sampled, foreign, wrong
+ *
+ * Every malloc is counted by the record's countdown, whichever path it takes;
+ * what happens when that falls below zero (tick) costs nothing on the hit path:
+ * trimming, scavenging, heap-profile samples.
+ *
+ * Invariant: F1 on every return left >= 0 in all records of the caller.
+ *
+ * Checks that are always on: foreign pointers, pointers into a free page or
+ * past the last slot, misaligned ones and pointers into a large object (page
+ * code or mask), the object freed last (top of the magazine); and at the
+ * latest when the magazine is flushed: the middle of a slot, a double free.
+ */
+#include "alloc/heap.h"
+#include "alloc/mcentral.h"
+#include "alloc/scavenge.h"
+#include "base/fatal.h"
+#include "base/options.h"
+#include "os/sysmem.h"
+
+#include <string.h>
+
+enum {
+	TICK = 256,	/* mallocs of a class between ticks */
+	TICK_HURRY = 8, /* while idle memory waits to be given back */
+};
+
+struct heap_hooks heap_hooks;
+
+/* Slow paths tell snapshots that the counters of this mcache are moving. */
+static void begin_slow(struct mcache *mc)
+{
+	store_relaxed(&mc->slow, mc->slow + 1);
+	signal_fence();
+}
+
+static void end_slow(struct mcache *mc)
+{
+	signal_fence();
+	store_relaxed(&mc->slow, mc->slow + 1);
+	mcache_put(mc);
+}
+
+/* Record that serves a request, as on the hit paths; 0: above MAX_RUN. */
+static unsigned rec_of_size(const struct mcache *mc, size_t size)
+{
+	if (size <= SMALL_MAX)
+		return (unsigned)(mc->small[(size + 7) / 8] - mc->rec);
+	size += mcache_slack;
+	if (size <= MAX_SMALL)
+		return class_by_128[(size + 127) / 128];
+	if (size <= (size_t)MAX_RUN * PAGE_SIZE)
+		return rec_of_run((size + PAGE_SIZE - 1) >> PAGE_SHIFT);
+	return 0;
+}
+
+HOT void *heap_malloc_mid(size_t size)
+{
+	size_t want = size + mcache_slack;
+	struct mcache_rec *r;
+	void *p;
+
+	if (want <= MAX_SMALL)
+		r = &mcache_self->rec[class_by_128[(want + 127) / 128]];
+	else if (want <= (size_t)MAX_RUN * PAGE_SIZE)
+		r = &mcache_self->rec[rec_of_run(
+			(want + PAGE_SIZE - 1) >> PAGE_SHIFT)];
+	else
+		return heap_malloc_slow(size);
+	p = mcache_pop(r);
+	if (likely(p != NULL))
+		return p;
+	return heap_malloc_slow(size);
+}
+
+/* Load left so that the next tick comes after at most n mallocs. */
+static void load_countdown(struct mcache *mc, unsigned r, uint64_t n)
+{
+	struct mcache_rec *rec = &mc->rec[r];
+	struct mcache_cold *cold = &mc->cold[r];
+
+	n = MIN(n, cold->sample_left);
+	if (cold->sample_left != UINT64_MAX)
+		cold->sample_left -= n;
+	/* left first: a snapshot in between counts too few, never too many. */
+	store_relaxed(&rec->left, rec->left + (int32_t)n);
+	signal_fence();
+	own_add(&cold->loaded, n);
+}
+
+/*
+ * Where much is idle: let this thread's next mallocs notice, whatever their
+ * size. Once in a scavenge window, unless work is waiting already.
+ */
+static void hurry(struct mcache *mc, bool now)
+{
+	uint64_t window_id = scavenge_waiting();
+
+	if (!now && (window_id == 0 || mc->hurried == window_id))
+		return;
+	mc->hurried = window_id;
+	for (unsigned r = 1; r < NREC; r++) {
+		struct mcache_rec *rec = &mc->rec[r];
+		int32_t over = rec->left - TICK_HURRY;
+
+		if (over <= 0)
+			continue;
+		own_add(&mc->cold[r].loaded, -(uint64_t)over);
+		signal_fence();
+		store_relaxed(&rec->left, TICK_HURRY);
+		if (mc->cold[r].sample_left != UINT64_MAX)
+			mc->cold[r].sample_left += (uint64_t)over;
+	}
+}
+
+/*
+ * The countdown of r has run out with the malloc at hand, which is counted
+ * already. True if this malloc is to be sampled.
+ */
+static bool tick(struct mcache *mc, unsigned r)
+{
+	bool sample = mc->cold[r].sample_left == 0, more;
+
+	mcache_trim(mc, scavenge_now_ms());
+	more = scavenge_tick();
+	if (more)
+		hurry(mc, true);
+	load_countdown(mc, r, more ? TICK_HURRY : TICK);
+	return sample;
+}
+
+/* No memory: last chance for the program's user to learn why. */
+static void *refuse(size_t size)
+{
+	if (heap_hooks.out_of_memory)
+		heap_hooks.out_of_memory(size);
+	return NULL;
+}
+
+/* An object of record r that is not in the magazine; NULL: refused. */
+static void *fetch(struct mcache *mc, unsigned r)
+{
+	struct mcache_rec *rec = &mc->rec[r];
+	struct mspan *s;
+	void *p;
+
+	if (r < NSIZECLASS) {
+		if (!*rec->top && !mcache_refill(mc, r))
+			return NULL;
+		p = *rec->top;
+		store_relaxed(&rec->top, rec->top - 1);
+		return p;
+	}
+	if (*rec->top) {
+		p = *rec->top;
+		store_relaxed(&rec->top, rec->top - 1);
+		return p;
+	}
+	if (mc->cold[r].misses < UINT16_MAX)
+		mc->cold[r].misses++;
+	s = mheap_alloc_large(r - NSIZECLASS + 1, 1, false);
+	return s ? (void *)s->base : NULL;
+}
+
+static void *malloc_huge(size_t size)
+{
+	struct mspan *s;
+
+	if (size > PTRDIFF_MAX - PAGE_SIZE)
+		return refuse(size);
+	s = mheap_alloc_large((size + mcache_slack + PAGE_SIZE - 1) >>
+			PAGE_SHIFT,
+		1, false);
+	return s ? (void *)s->base : refuse(size);
+}
+
+/*
+ * Count one malloc of record r, unless the hit path has done so (it then left
+ * a negative countdown). True if it is to be sampled.
+ */
+static bool count(struct mcache *mc, unsigned r)
+{
+	struct mcache_rec *rec = &mc->rec[r];
+
+	if (rec->left >= 0)
+		store_relaxed(&rec->left, rec->left - 1);
+	return rec->left < 0 && tick(mc, r);
+}
+
+static void uncount(struct mcache *mc, unsigned r)
+{
+	store_relaxed(&mc->rec[r].left, mc->rec[r].left + 1);
+}
+
+NOINLINE void *heap_malloc_slow(size_t size)
+{
+	struct mcache *mc = mcache_get();
+	unsigned r;
+	void *p;
+
+	if (!mc)
+		return refuse(size);
+	r = rec_of_size(mc, size);
+	if (size > PTRDIFF_MAX || r == 0) {
+		mcache_put(mc);
+		return malloc_huge(size);
+	}
+	begin_slow(mc);
+	count(mc, r);
+	p = fetch(mc, r);
+	if (!p)
+		uncount(mc, r);
+	end_slow(mc);
+	return p ? p : refuse(size);
+}
+
+static void free_foreign(void *p)
+{
+	if (!heap_hooks.free_foreign)
+		fatal("free of %p: never allocated", p);
+	heap_hooks.free_foreign(p);
+}
+
+/* Record of an object, after the checks that need no lock. */
+static unsigned checked_rec(const struct mspan *s, uintptr_t p)
+{
+	if (s->state == MSPAN_LARGE) {
+		if (p != s->base)
+			mcentral_bad_free(s, p);
+		return s->npages <= MAX_RUN ? rec_of_run(s->npages) : 0;
+	}
+	uint32_t i = mspan_index(s, p);
+
+	if (i >= s->nelems || s->base + (uintptr_t)i * s->elemsize_small != p ||
+		mspan_isfree(s, i))
+		mcentral_bad_free(s, p);
+	return s->sizeclass;
+}
+
+/* An object that no magazine takes. */
+static void free_to_heap(struct mspan *s)
+{
+	mheap_free_span(s);
+	if (mcache_self != &mcache_none)
+		hurry(mcache_self, false);
+}
+
+static void push_slow(struct mcache *mc, unsigned r, struct mspan *s, void *p)
+{
+	struct mcache_rec *rec = &mc->rec[r];
+
+	if (*rec->top == p)
+		fatal("double free of %p (%zu bytes)", p, mspan_elemsize(s));
+	if (rec->top >= rec->limit) {
+		bool room = mcache_make_room(mc, r);
+
+		hurry(mc, false);
+		if (!room) {
+			mheap_free_span(s);
+			return;
+		}
+	}
+	rec->top[1] = p;
+	store_relaxed(&rec->top, rec->top + 1);
+}
+
+NOINLINE void heap_free_slow(void *ptr)
+{
+	struct mcache *mc;
+	struct mspan *s;
+	unsigned r;
+
+	if (!ptr)
+		return;
+	s = arena_span((uintptr_t)ptr);
+	if (!s) {
+		if (heap_owns(ptr))
+			fatal("free of %p: no object is there (freed before, "
+			      "or never allocated)",
+				ptr);
+		free_foreign(ptr);
+		return;
+	}
+	r = checked_rec(s, (uintptr_t)ptr);
+	if (r == 0) {
+		free_to_heap(s);
+		return;
+	}
+	mc = mcache_get();
+	if (!mc)
+		return; /* no memory for an mcache: the object stays out */
+	begin_slow(mc);
+	push_slow(mc, r, s, ptr);
+	end_slow(mc);
+}
+
+/* Does a malloc of this record get an object that was used before? */
+static bool comes_used(size_t size)
+{
+	struct mcache *mc = mcache_self;
+	unsigned r = rec_of_size(mc, size);
+
+	return r != 0 && (r < NSIZECLASS || *mc->rec[r].top != NULL);
+}
+
+void *heap_calloc(size_t n, size_t size)
+{
+	size_t bytes;
+	bool used;
+	void *p;
+
+	if (__builtin_mul_overflow(n, size, &bytes))
+		return refuse(SIZE_MAX);
+	if (bytes <= SMALL_MAX) {
+		p = heap_malloc(bytes);
+		return p ? memset(p, 0, bytes) : NULL;
+	}
+	used = comes_used(bytes);
+	p = heap_malloc_mid(bytes);
+	if (p && (used || !arena_span((uintptr_t)p)->zeroed))
+		memset(p, 0, bytes);
+	return p;
+}
+
+static void *move(void *p, size_t old, size_t size)
+{
+	void *q = heap_malloc(size);
+	struct mspan *from, *to;
+
+	if (!q)
+		return NULL;
+	if (old > (size_t)MAX_RUN * PAGE_SIZE &&
+		size > (size_t)MAX_RUN * PAGE_SIZE) {
+		from = arena_span((uintptr_t)p);
+		to = arena_span((uintptr_t)q);
+		if (mheap_move_pages(from, to)) {
+			heap_free(p);
+			return q;
+		}
+	}
+	memcpy(q, p, MIN(old, size));
+	heap_free(p);
+	return q;
+}
+
+static bool resize_in_place(struct mspan *s, size_t want)
+{
+	size_t have = mspan_elemsize(s);
+	size_t npages = (want + PAGE_SIZE - 1) >> PAGE_SHIFT;
+
+	if (s->state == MSPAN_SMALL)
+		return want <= have && (want > have / 2 || have <= 64);
+	if (npages == s->npages)
+		return true;
+	return want > MAX_SMALL && mheap_resize_large(s, npages);
+}
+
+void *heap_realloc(void *p, size_t size)
+{
+	struct mspan *s = arena_span((uintptr_t)p);
+	unsigned r;
+
+	if (unlikely(!s)) {
+		if (heap_owns(p) || !heap_hooks.realloc_foreign)
+			fatal("realloc of %p: no object is there (freed before,"
+			      " or never allocated)",
+				p);
+		return heap_hooks.realloc_foreign(p, size);
+	}
+	r = checked_rec(s, (uintptr_t)p);
+	if (unlikely(r && *mcache_self->rec[r].top == p))
+		fatal("realloc of %p: freed before (%zu bytes)", p,
+			mspan_elemsize(s));
+	if (size > PTRDIFF_MAX)
+		return refuse(size);
+	if (resize_in_place(s, size + mcache_slack))
+		return p;
+	return move(p, mspan_elemsize(s), size);
+}
+
+/* Page runs at a multiple of more than a page. */
+static void *memalign_large(size_t align, size_t size)
+{
+	size_t npages = (size + mcache_slack + PAGE_SIZE - 1) >> PAGE_SHIFT;
+	size_t step = MAX(align >> PAGE_SHIFT, (size_t)1);
+	struct mcache *mc;
+	struct mspan *s;
+	unsigned r;
+
+	if (size > PTRDIFF_MAX - align)
+		return refuse(size);
+	npages = MAX(npages, (size_t)1);
+	if (npages > MAX_RUN) {
+		s = mheap_alloc_large(npages, step, false);
+		return s ? (void *)s->base : refuse(size);
+	}
+	mc = mcache_get();
+	if (!mc)
+		return refuse(size);
+	r = rec_of_run(npages);
+	begin_slow(mc);
+	count(mc, r);
+	s = mheap_alloc_large(npages, step, false);
+	if (!s)
+		uncount(mc, r);
+	end_slow(mc);
+	return s ? (void *)s->base : refuse(size);
+}
+
+void *heap_memalign(size_t align, size_t size)
+{
+	size_t want = MAX(size, (size_t)1) + mcache_slack;
+
+	if (align <= 16)
+		return heap_malloc(MAX(size, align));
+	if (align <= PAGE_SIZE && want <= MAX_SMALL) {
+		unsigned c = class_by_128[(want + 127) / 128];
+
+		if (want <= SMALL_MAX)
+			c = class_by_8[(want + 7) / 8];
+		for (; c < NSIZECLASS; c++)
+			if (sizeclasses[c].align >= align && c != 3)
+				return heap_malloc(
+					sizeclasses[c].size - mcache_slack);
+	}
+	if (align <= PAGE_SIZE && size > MAX_SMALL)
+		return heap_malloc(size); /* a run of pages */
+	return memalign_large(align, size);
+}
+
+size_t heap_usable_size(const void *p)
+{
+	struct mspan *s = arena_span((uintptr_t)p);
+
+	if (likely(s != NULL))
+		return mspan_elemsize(s) - mcache_slack;
+	if (!p || heap_owns(p) || !heap_hooks.usable_foreign)
+		return 0;
+	return heap_hooks.usable_foreign(p);
+}
+
+void heap_init(void)
+{
+	static bool done;
+
+	if (done)
+		return;
+	done = true;
+	if (options->maxheap)
+		mheap_set_max_heap(options->maxheap);
+	if (options->memlimit >= 0)
+		mheap_set_memory_limit(options->memlimit);
+}
+
+void heap_check(void)
+{
+	mcache_check();
+	mcentral_check();
+	mheap_check();
+}

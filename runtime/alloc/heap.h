@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GOSTAT_ALLOC_HEAP_H
+#define GOSTAT_ALLOC_HEAP_H
+
+#include "alloc/arena.h"
+#include "alloc/mcache.h"
+
+/*
+ * heap: the front door. These functions have the contracts of their libc
+ * namesakes, except that they never touch errno.
+ */
+
+/* Slow paths, reached by a tail call when the hit path returns nothing. */
+void *heap_malloc_slow(size_t size);
+void heap_free_slow(void *p);
+
+/* Requests above SMALL_MAX: a second, slightly longer hit path. */
+void *heap_malloc_mid(size_t size);
+
+/* malloc: NULL when memory or a limit runs out. */
+static ALWAYS_INLINE void *heap_malloc(size_t size)
+{
+	if (likely(size <= SMALL_MAX)) {
+		struct mcache *mc = mcache_self;
+		void *p = mcache_pop(mc->small[(size + 7) / 8]);
+
+		if (likely(p != NULL))
+			return p;
+		return heap_malloc_slow(size);
+	}
+	return heap_malloc_mid(size);
+}
+
+static ALWAYS_INLINE void heap_free(void *p)
+{
+	size_t page = arena_page((uintptr_t)p);
+
+	if (likely(page < window_npages)) {
+		struct mcache_rec *r = (void *)((char *)mcache_self +
+			window_code[page]);
+
+		if (likely(mcache_push(r, p)))
+			return;
+	}
+	heap_free_slow(p);
+}
+
+/* n * size bytes of zero; NULL also when the product overflows. */
+void *heap_calloc(size_t n, size_t size);
+
+/* realloc with p != NULL and size > 0; on failure p stays as it is. */
+void *heap_realloc(void *p, size_t size);
+
+/* align: a power of two. */
+void *heap_memalign(size_t align, size_t size);
+
+/* Bytes that may be used at p; 0 if p is not an object of ours. */
+size_t heap_usable_size(const void *p);
+
+/* Is p an address in our heap (object or not)? */
+static inline bool heap_owns(const void *p)
+{
+	return arena_page((uintptr_t)p) < load_relaxed(&window_npages) &&
+		arenas[arena_page((uintptr_t)p) / ARENA_PAGES];
+}
+
+/*
+ * Pointers that are not ours. The preload library hands them to the C library
+ * or ends the process with a line; without hooks they are fatal.
+ */
+struct heap_hooks {
+	void (*free_foreign)(void *p);
+	void *(*realloc_foreign)(void *p, size_t size);
+	size_t (*usable_foreign)(const void *p);
+	/* A malloc is about to fail: dump on the brink. May be NULL. */
+	void (*out_of_memory)(size_t size);
+};
+extern struct heap_hooks heap_hooks;
+
+/* Take options into account; before the first allocation if possible. */
+void heap_init(void);
+
+void heap_check(void);
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GOSTAT_ALLOC_MCACHE_H
+#define GOSTAT_ALLOC_MCACHE_H
+
+#include "alloc/mheap.h"
+#include "base/atomics.h"
+
+/*
+ * mcache: what one thread has at hand. See mcache.c for the picture.
+ */
+enum {
+	MAG_MIN = 8,   /* first capacity of a magazine */
+	MAG_MAX = 128, /* objects; batches of 128 at 1 KiB want it this deep */
+	MAG_BYTES = 256 << 10, /* ... but no more than this in one magazine */
+	SMALL_MAX = 1024,      /* largest request of the 8-byte-step table */
+	SMALL_STEPS = SMALL_MAX / 8 + 1,
+};
+
+/*
+ * The hot half of a class: four words, half a cache line.
+ *
+ *	base          top         limit
+ *	 |NULL| o | o | o |   |   |   |
+ *
+ * top == limit == base where there is no magazine yet.
+ */
+struct mcache_rec {
+	void **top;
+	void **limit;
+	void **base;
+	int32_t left;  /* mallocs until the next tick; < 0 only inside one */
+	uint32_t mask; /* address bits that are 0 in every object */
+};
+
+_Static_assert(sizeof(struct mcache_rec) == REC_SIZE, "page codes");
+
+/* The other half, used by slow paths only. */
+struct mcache_cold {
+	uint64_t loaded;      /* sum of what left was loaded with */
+	uint64_t sample_left; /* mallocs until the next sample, after left */
+	uint64_t seen;	      /* mallocs at the last trim */
+	uint16_t cap;	      /* of the magazine */
+	uint16_t room;	      /* what its memory could hold: cap <= room */
+	uint16_t misses;      /* refills since the magazine last overflowed */
+};
+
+struct mcache {
+	struct mcache_rec rec[NREC]; /* first: page codes are offsets */
+	struct mcache_rec *small[SMALL_STEPS]; /* by (size + 7) / 8 */
+	void *none[2];		     /* the bottom of absent magazines */
+	struct mcache_cold cold[NREC];
+
+	struct mcache *next;	  /* of all, never unlinked */
+	struct mcache *next_free; /* of those without a thread */
+	bool active;		  /* has a thread */
+	uint8_t exit_rounds;	  /* of pthread key destruction seen */
+	uint32_t slow;		  /* odd while its owner is in a slow path */
+	uint64_t trimmed_ms;	  /* last trim */
+	uint64_t hurried;	  /* scavenge window of the last hurry */
+	uint64_t rng;		  /* xorshift state, for sampling */
+	char *bump, *bump_end;	  /* room for magazines */
+};
+
+/* This thread's mcache; mcache_none before first use and after exit. */
+extern HIDDEN THREAD_LOCAL struct mcache *mcache_self;
+extern HIDDEN struct mcache mcache_none;
+
+/* All that ever were, newest first; safe to walk at any time. */
+extern HIDDEN struct mcache *mcache_all;
+
+/*
+ * The hit path of malloc for up to SMALL_MAX bytes: an object, or NULL when a
+ * slow path has to look (empty magazine, tick). A stop of the world must not
+ * happen between the loads and the last store: see HOT.
+ */
+static ALWAYS_INLINE void *mcache_pop(struct mcache_rec *r)
+{
+	void **top = r->top;
+	void *obj = *top;
+
+	if (unlikely(!obj))
+		return NULL;
+	if (unlikely(--r->left < 0))
+		return NULL;
+	r->top = top - 1;
+	return obj;
+}
+
+/*
+ * The hit path of free: true if done. False sends the caller to the slow path:
+ * a full magazine, a page without a record, a double free, a pointer that can
+ * be no object.
+ */
+static ALWAYS_INLINE bool mcache_push(struct mcache_rec *r, void *p)
+{
+	void **top = r->top;
+
+	if (unlikely(top >= r->limit))
+		return false;
+	if (unlikely(*top == p))
+		return false;
+	if (unlikely((uint32_t)(uintptr_t)p & r->mask))
+		return false;
+	top[1] = p;
+	r->top = top + 1;
+	return true;
+}
+
+static ALWAYS_INLINE size_t mcache_depth(const struct mcache_rec *r)
+{
+	return (size_t)(load_relaxed(&r->top) - r->base);
+}
+
+/*
+ * The calling thread's mcache, made on first use. After the thread's key
+ * destructors have run it is a borrowed one, to be returned with
+ * mcache_put(). NULL: no memory.
+ */
+struct mcache *mcache_get(void);
+void mcache_put(struct mcache *mc);
+
+/* Fill the empty magazine of record r; false: no memory. Small classes only. */
+bool mcache_refill(struct mcache *mc, unsigned r);
+
+/*
+ * The magazine of r is full or absent. True: there is room for one more object
+ * now. False: the object should go straight back to mheap (large ones only).
+ */
+bool mcache_make_room(struct mcache *mc, unsigned r);
+
+/* Objects of record r go back until at most keep are left. */
+void mcache_drain(struct mcache *mc, unsigned r, size_t keep);
+
+/* All of them; the mcache stays usable. */
+void mcache_flush(struct mcache *mc);
+
+/* Return the magazines that were not used since the last call. */
+void mcache_trim(struct mcache *mc, uint64_t now_ms);
+
+/* Number of mallocs of record r so far. */
+static inline uint64_t mcache_mallocs(const struct mcache *mc, unsigned r)
+{
+	/* loaded first: an error is then on the low side (see stats.c). */
+	uint64_t loaded = load_relaxed(&mc->cold[r].loaded);
+
+	signal_fence();
+	return loaded - (uint64_t)(int64_t)load_relaxed(&mc->rec[r].left);
+}
+
+/* Fork: lock in the parent; the child adopts the other threads' caches. */
+void mcache_prefork(void);
+void mcache_postfork_parent(void);
+void mcache_postfork_child(void);
+
+/* At start: how magazines route requests (one byte of slack or none). */
+void mcache_set_slack(size_t slack);
+extern HIDDEN size_t mcache_slack;
+
+void mcache_check(void);
+
+#endif

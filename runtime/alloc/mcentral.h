@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GOSTAT_ALLOC_MCENTRAL_H
+#define GOSTAT_ALLOC_MCENTRAL_H
+
+#include "alloc/mcache.h"
+#include "base/lock.h"
+
+struct mcentral {
+	struct lock lock;
+	struct mspan *head, *tail; /* partial: spans worth taking from */
+	size_t nempty;		   /* of them without an object out */
+	/* For snapshots, written under lock. */
+	uint64_t nspans;
+	uint64_t out; /* slots not in spans: program, magazines, batches */
+} CACHE_ALIGNED;
+
+/* [0]: ordinary; [1]: spans whose objects the profile knows. */
+extern struct mcentral mcentral[2][NSIZECLASS];
+
+/*
+ * Move up to want free slots of the class into the magazine, lowest address on
+ * top. Returns the number moved: 0 when the kernel or a limit refuses.
+ */
+size_t mcentral_refill(unsigned sizeclass, struct mcache_rec *rec, size_t want);
+
+/*
+ * Move the n oldest objects of the magazine back to their spans. Aborts with
+ * one line on an object that is free already or is no object.
+ */
+void mcentral_flush(unsigned sizeclass, struct mcache_rec *rec, size_t n);
+
+/* One object of a sampled span; its span and slot. NULL: refused. */
+void *mcentral_take_sampled(unsigned sizeclass, struct mspan **s,
+	uint32_t *index);
+
+/* An object that is in no magazine goes back to its span. */
+void mcentral_put(struct mspan *s, uintptr_t p);
+
+/* Fork: all class locks, in order. */
+void mcentral_lock_all(void);
+void mcentral_unlock_all(void);
+void mcentral_reinit_locks(void);
+
+void mcentral_check(void);
+
+/*
+ * Why address p can't be freed or resized, for a last line: "points into the
+ * middle of an object of 48 bytes at 0x…".  s is its span.
+ */
+NORETURN void mcentral_bad_free(const struct mspan *s, uintptr_t p);
+
+#endif
