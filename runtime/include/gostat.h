@@ -145,6 +145,25 @@ static inline bool gostat_available(void)
 }
 
 /*
+ * Give idle heap memory back to the system now. runtime/debug.FreeOSMemory
+ * (without its collection: nothing here frees what the program has not freed).
+ */
+GOSTAT_API void gostat_free_os_memory(void);
+
+/*
+ * Set the soft limit on Sys - HeapReleased in bytes; INT64_MAX is none, a
+ * negative value only reads. Returns the old limit. runtime/debug.
+ * SetMemoryLimit.
+ */
+GOSTAT_API int64_t gostat_set_memory_limit(int64_t bytes);
+
+/*
+ * Set the hard limit on the heap in bytes, beyond which allocation fails with
+ * ENOMEM; 0 is none. Returns the old limit. No counterpart.
+ */
+GOSTAT_API size_t gostat_set_max_heap(size_t bytes);
+
+/*
  * CPUs that this process could use when it started; later changes of its
  * affinity do not show. At least 1. Async-signal-safe. runtime.NumCPU.
  */

@@ -1,17 +1,40 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api: the functions of gostat.h that need nothing but the system.
+ * api: the functions of gostat.h that ask a module of the runtime, or the
+ * system.
  *
  * Each is a line or two: the header has the contract, the module that is called
  * has the story. What a C program has no use for (a thread is always locked to
  * itself) is there all the same, so that code carried over from Go compiles.
  */
 #include "gostat.h"
+#include "alloc/mheap.h"
 #include "base/attrs.h"
+#include "observe/memstats.h"
 #include "os/syscall.h"
 #include "os/tasks.h"
 
 #include <pthread.h>
+
+void gostat_read_memstats(struct gostat_memstats *m)
+{
+	memstats_read(m);
+}
+
+void gostat_free_os_memory(void)
+{
+	mheap_free_os_memory();
+}
+
+int64_t gostat_set_memory_limit(int64_t bytes)
+{
+	return mheap_set_memory_limit(bytes);
+}
+
+size_t gostat_set_max_heap(size_t bytes)
+{
+	return mheap_set_max_heap(bytes);
+}
 
 int gostat_num_cpu(void)
 {
