@@ -106,11 +106,13 @@ def warm_up(bench, selected):
 
 def run_rows(args, bench, chosen, selected):
     rounds = args.rounds or (QUICK_ROUNDS if args.quick else FULL_ROUNDS)
+    file = args.csv or os.path.join(args.build_dir, "bench.csv")
+    with open(file, "a", encoding="ascii"):
+        pass  # not to learn in ten minutes that it can't be written
     start = time.monotonic()
     warm_up(bench, selected)
     results = compare(bench, chosen, selected, rounds)
     print(report.text(results))
-    file = args.csv or os.path.join(args.build_dir, "bench.csv")
     report.write_csv(results, file)
     print(f"{rounds} rounds, {len(selected)} rows, {len(chosen)} allocators, "
           f"{time.monotonic() - start:.0f} s; every run is in {file}")
@@ -147,7 +149,7 @@ def main():
     if args.list:
         print_list(chosen, everything)
     elif args.instructions:
-        return hitpath.print_instructions(bench, chosen)
+        return hitpath.print_instructions(bench, chosen, args.only)
     elif args.disassembly:
         return hitpath.print_disassembly(chosen)
     elif args.startup:
@@ -164,5 +166,5 @@ if __name__ == "__main__":
         sys.exit(main())
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(1)
+    except OSError as why:
+        sys.exit(f"bench: {why}")

@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import tempfile
+from collections import Counter
 
 import measure
 import report
@@ -33,22 +34,25 @@ LIMIT = 300  # instructions of a path before something is clearly wrong
 
 
 def cost_outside(lines, program):
-    """Instructions executed outside the object file named program.
+    """{function: instructions} executed outside the object file program.
 
     lines are a callgrind file written without compression. What follows a
     calls= line is the callee's inclusive cost, told again at the callee.
     """
-    total, inside, inclusive = 0, False, False
+    costs, function = Counter(), ""
+    inside = inclusive = False
     for line in lines:
         if line.startswith("ob="):
             inside = os.path.basename(line[3:].strip()) == program
+        elif line.startswith("fn="):
+            function = line[3:].strip()
         elif line.startswith("calls="):
             inclusive = True
         elif line[:1].isdigit():
             if not inclusive and not inside:
-                total += int(line.split()[1])
+                costs[function] += int(line.split()[1])
             inclusive = False
-    return total
+    return costs
 
 
 def executed(bench, row, allocator, n):
@@ -65,30 +69,44 @@ def executed(bench, row, allocator, n):
 
 
 def per_operation(bench, row, allocator):
-    few, many = int(row.work), 2 * int(row.work)
-    difference = (executed(bench, row, allocator, many)
-                  - executed(bench, row, allocator, few))
-    return difference / (many - few)
+    """{function: instructions for each operation}."""
+    n = int(row.work)
+    costs = executed(bench, row, allocator, 2 * n)
+    costs.subtract(executed(bench, row, allocator, n))
+    return {function: cost / n for function, cost in costs.items()}
 
 
-def print_instructions(bench, chosen):
+def breakdown(costs):
+    """The functions that matter, most expensive first."""
+    ranked = sorted(((cost, f) for f, cost in costs.items()), reverse=True)
+    return ", ".join(f"{f} {cost:.1f}" for cost, f in ranked if cost >= 0.5)
+
+
+def print_instructions(bench, chosen, pattern):
     if not rows.system_program("valgrind"):
         raise SystemExit("bench: --instructions needs the package valgrind")
-    lines, failures = [], []
-    for row in LOOPS:
+    lines, notes = [], []
+    for row in rows.select(pattern, LOOPS):
         line = [row.name, row.what]
         for a in chosen:
             try:
-                line.append(report.number(per_operation(bench, row, a), 1))
+                costs = per_operation(bench, row, a)
             except measure.Failed as why:
-                failures.append(f"{row.name} under {a.name}: {why}")
+                notes.append(f"failed: {row.name} under {a.name}: {why}")
                 line.append("-")
+                continue
+            line.append(report.number(sum(costs.values()), 1))
+            if a.is_ours:
+                notes.append(f"{row.name} under {a.name}: {breakdown(costs)}")
         lines.append(line)
+    if not lines:
+        raise SystemExit("bench: --instructions has the rows "
+                         + ", ".join(row.name for row in LOOPS))
     print(report.layout(
         "Instructions executed in the allocator per malloc and its free",
         ["row", "what", *(a.name for a in chosen)], lines))
-    print("\n".join(f"failed: {f}" for f in failures))
-    return bool(failures)
+    print("\n".join(notes))
+    return any(note.startswith("failed") for note in notes)
 
 
 INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\t(.*?)\s*$")

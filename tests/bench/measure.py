@@ -90,6 +90,9 @@ class Launch:
         self.costs = os.fdopen(read)
         self.out = b""      # of the program, after finish()
 
+    def alive(self):
+        return self.process.poll() is None
+
     def kill(self):
         """End launch and the program it runs: they are a session alone."""
         try:
@@ -161,7 +164,7 @@ def run_server(bench, row, allocator, env):
         watchdog.start()
         error = None
         try:
-            check = redis_load.replay(path, batches)
+            check = redis_load.replay(path, batches, launch.alive)
         except OSError as caught:
             error = caught
         except BaseException:

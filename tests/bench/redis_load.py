@@ -34,8 +34,8 @@ def read_batches(file):
     return batches
 
 
-def connect(path, seconds=10.0):
-    """The connected socket; the server may still be starting."""
+def connect(path, alive, seconds=10.0):
+    """The connected socket; the server may still be starting while alive()."""
     end = time.monotonic() + seconds
     while True:
         client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -44,15 +44,15 @@ def connect(path, seconds=10.0):
             return client
         except OSError:
             client.close()
-            if time.monotonic() > end:
+            if time.monotonic() > end or not alive():
                 raise
             time.sleep(0.005)
 
 
-def replay(path, batches):
+def replay(path, batches, alive):
     """Send everything, stop the server; the checksum of what it answered."""
     check = 0
-    with connect(path) as client:
+    with connect(path, alive) as client:
         client.settimeout(60)
         for batch in batches:
             client.sendall(batch)

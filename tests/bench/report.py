@@ -166,7 +166,8 @@ def ratio_table(results, title, rows, what, first):
         means.append(mean_line(results, group, members, what))
     if sum(m is not None for m in means) > 1:
         means.append(mean_line(results, "all", rows, what))
-    return layout(title, head, lines + [m for m in means if m])
+    means = [m for m in means if m]
+    return layout(title, head, lines + means if means else lines[:-1])
 
 
 def cpu_table(results):

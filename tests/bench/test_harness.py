@@ -103,7 +103,7 @@ class Parsing(unittest.TestCase):
 
     def test_pair_with_settings(self):
         with tempfile.NamedTemporaryFile() as lib:
-            lib.write(b"..gostat_read_memstats..")
+            lib.write(b"..GOSTAT_GC..")
             lib.flush()
             a = allocators.parse_pair(f"old={lib.name}+A=1+B=x=y")
         self.assertEqual(a.env, {"A": "1", "B": "x=y"})
@@ -117,8 +117,13 @@ class Parsing(unittest.TestCase):
         lines = ["ob=/x/pairs", "fn=main", "10 100", "cob=/lib/a.so",
                  "cfn=malloc", "calls=5 20", "10 999", "11 7",
                  "ob=/lib/a.so", "fn=malloc", "20 40", "0x15 2"]
-        self.assertEqual(hitpath.cost_outside(lines, "pairs"), 42)
-        self.assertEqual(hitpath.cost_outside(lines, "a.so"), 107)
+        self.assertEqual(hitpath.cost_outside(lines, "pairs"),
+                         {"malloc": 42})
+        self.assertEqual(hitpath.cost_outside(lines, "a.so"), {"main": 107})
+
+    def test_breakdown_is_ranked(self):
+        self.assertEqual(hitpath.breakdown({"a": 2.0, "b": 9.0, "c": 0.1}),
+                         "b 9.0, a 2.0")
 
     def test_redis_wire(self):
         self.assertEqual(redis_load.wire([b"GET", b"k"]),
