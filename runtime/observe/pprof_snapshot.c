@@ -23,18 +23,15 @@
  * and libm may set errno and raise floating-point flags.
  */
 #include "observe/pprof.h"
-#include "os/syscall.h"
+#include "os/clock.h"
 
 #include <errno.h>
-#include <time.h>
 
 int pprof_take(struct pprof_snapshot *s, pprof_next *next, void *cursor)
 {
-	struct timespec ts = {0};
 	struct pprof_bucket b;
 
-	sys2(SYS_clock_gettime, CLOCK_REALTIME, &ts);
-	s->time_ns = ts.tv_sec * 1000000000L + ts.tv_nsec;
+	s->time_ns = clock_unix_ns();
 	s->duration_ns = 0;
 	s->n = s->mem.len = 0;
 	while (next(cursor, &b)) {

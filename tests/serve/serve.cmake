@@ -7,6 +7,8 @@ set(SERVE_DIR ${CMAKE_CURRENT_SOURCE_DIR}/serve)
 function(serve_test name program)
 	add_executable(${program} serve/${program}.c)
 	target_link_libraries(${program} PRIVATE gostat_core gostat_flags)
+	target_include_directories(${program} PRIVATE
+		${CMAKE_CURRENT_SOURCE_DIR})
 	target_compile_options(${program} PRIVATE -g)
 	add_test(NAME serve.${name} COMMAND Python3::Interpreter
 		${SERVE_DIR}/test_${name}.py $<TARGET_FILE:${program}> ${ARGN})
@@ -15,3 +17,4 @@ function(serve_test name program)
 endfunction()
 
 serve_test(pprof mkprofile ${CMAKE_CURRENT_SOURCE_DIR}/support/profile.proto)
+serve_test(metrics mkmetrics)
