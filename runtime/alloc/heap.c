@@ -232,6 +232,9 @@ static void free_foreign(void *p)
 /* Record of an object, after the checks that need no lock. */
 static unsigned checked_rec(const struct mspan *s, uintptr_t p)
 {
+	if (s->state == MSPAN_CACHED)
+		fatal("double free of %p (%zu bytes)", (void *)p,
+			mspan_elemsize(s));
 	if (s->state == MSPAN_LARGE) {
 		if (p != s->base)
 			mcentral_bad_free(s, p);
@@ -363,10 +366,36 @@ static bool resize_in_place(struct mspan *s, size_t want)
 	return want > MAX_SMALL && mheap_resize_large(s, npages);
 }
 
+/*
+ * The usual case of a growing buffer, by the page code alone: the new size
+ * still fits the slot. Anything odd about p is left to the slow path.
+ */
+static ALWAYS_INLINE bool fits_slot(void *p, size_t size)
+{
+	size_t page = arena_page((uintptr_t)p), have, want;
+	struct mcache_rec *rec;
+	unsigned code;
+
+	if (page >= window_npages)
+		return false;
+	code = window_code[page];
+	if (code == 0 || code >= NSIZECLASS * REC_SIZE)
+		return false;
+	rec = (void *)((char *)mcache_self + code);
+	have = sizeclasses[code / REC_SIZE].size;
+	want = size + mcache_slack;
+	return want <= have && want > have / 2 && *rec->top != p &&
+		!((uint32_t)(uintptr_t)p & rec->mask);
+}
+
 void *heap_realloc(void *p, size_t size)
 {
-	struct mspan *s = arena_span((uintptr_t)p);
+	struct mspan *s;
 	unsigned r;
+
+	if (fits_slot(p, size))
+		return p;
+	s = arena_span((uintptr_t)p);
 
 	if (unlikely(!s)) {
 		if (heap_owns(p) || !heap_hooks.realloc_foreign)

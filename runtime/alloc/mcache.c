@@ -48,9 +48,11 @@
 enum {
 	/* Virtual; only what magazines use of it becomes resident. */
 	MCACHE_BYTES = 128 << 10,
-	RUN_BYTES = 1 << 20,  /* in one magazine of large objects */
+	RUN_BYTES = 4 << 20,  /* in one magazine of large objects */
 	RUN_DEPTH = 16,	      /* objects in it */
-	RUN_BUDGET = 4 << 20, /* bytes in all of them */
+	RUN_SHARE = 2,	      /* all of them: this part of the heap, */
+	RUN_BUDGET_MIN = 4 << 20, /* but not less */
+	RUN_BUDGET_MAX = 32 << 20, /* and not more */
 	TRIM_MS = 1000,
 };
 
@@ -287,18 +289,21 @@ void mcache_drain(struct mcache *mc, unsigned r, size_t keep)
 	}
 }
 
-/* Large objects: a budget over all page counts, else they would pile up. */
-static void keep_budget(struct mcache *mc, size_t bytes)
+/*
+ * What magazines of large objects may hold in all: a share of the heap, so
+ * that a program that turns over many large objects keeps them at hand, and a
+ * small one does not grow by what it may never ask for again.
+ */
+static bool within_budget(const struct mcache *mc, unsigned grown)
 {
+	size_t heap = load_relaxed(&mheap.pages_inuse) << PAGE_SHIFT;
+	size_t budget = MIN(MAX(heap / RUN_SHARE, (size_t)RUN_BUDGET_MIN),
+		(size_t)RUN_BUDGET_MAX);
+	size_t bytes = MAX(mc->cold[grown].cap, 1) * rec_bytes(grown);
+
 	for (unsigned r = NSIZECLASS; r < NREC; r++)
 		bytes += mc->cold[r].cap * rec_bytes(r);
-	if (bytes <= RUN_BUDGET)
-		return;
-	for (unsigned r = NSIZECLASS; r < NREC; r++) {
-		mcache_drain(mc, r, 0);
-		mc->rec[r].limit = mc->rec[r].base;
-		mc->cold[r].cap = 0;
-	}
+	return bytes <= budget;
 }
 
 bool mcache_make_room(struct mcache *mc, unsigned r)
@@ -312,21 +317,31 @@ bool mcache_make_room(struct mcache *mc, unsigned r)
 	 */
 	if (large && cold->misses < 2)
 		return false;
-	if (large)
-		keep_budget(mc, MAX(cold->cap, 1) * rec_bytes(r));
 	if (cold->cap == 0 || cold->misses) {
 		cold->misses = 0;
-		if (grow(mc, r))
+		if ((!large || within_budget(mc, r)) && grow(mc, r))
 			return true;
 	}
+	if (large)
+		return false;
 	mcache_drain(mc, r, cold->cap / 2);
-	return cold->cap > 0;
+	return true;
 }
 
 void mcache_flush(struct mcache *mc)
 {
 	for (unsigned r = 1; r < NREC; r++)
 		mcache_drain(mc, r, 0);
+}
+
+/* Nothing of record r was asked for lately. */
+static void idle(struct mcache *mc, unsigned r)
+{
+	mcache_drain(mc, r, 0);
+	if (r < NSIZECLASS)
+		return;
+	mc->rec[r].limit = mc->rec[r].base; /* out of the budget */
+	mc->cold[r].cap = 0;
 }
 
 void mcache_trim(struct mcache *mc, uint64_t now_ms)
@@ -338,7 +353,7 @@ void mcache_trim(struct mcache *mc, uint64_t now_ms)
 		uint64_t n = mcache_mallocs(mc, r);
 
 		if (n == mc->cold[r].seen)
-			mcache_drain(mc, r, 0);
+			idle(mc, r);
 		mc->cold[r].seen = n;
 	}
 }

@@ -21,13 +21,13 @@
  * Lock: mheap.lock (LOCK_MHEAP). Descriptors come from fixalloc under it. The
  * kernel is called under the lock only to grow and to scavenge.
  *
- * Rejected: a cache of free spans per page count in front of the bitmap. With
- * spans of about 64 objects the bitmap is visited once in 64 allocations, and
- * large objects have their magazines.
+ * Small spans go to the bitmap at once: with about 64 objects in each it is
+ * visited once in 64 allocations. Large ones stop over in runcache.c.
  */
 #include "alloc/mheap.h"
 #include "alloc/arena.h"
 #include "alloc/pagealloc.h"
+#include "alloc/runcache.h"
 #include "alloc/scavenge.h"
 #include "base/fatal.h"
 #include "os/sysmem.h"
@@ -76,25 +76,74 @@ static struct fixalloc *pool(unsigned nwords)
 					: 3];
 }
 
+/* Under lock: the pages of a span are free again. */
+static void free_pages(struct mspan *s)
+{
+	size_t page = arena_page(s->base), npages = s->npages;
+
+	for (size_t i = page; i < page + npages; i++)
+		store_relaxed(
+			&arenas[i / ARENA_PAGES]->spans[i % ARENA_PAGES], NULL);
+	if (s->emptied) {
+		pagealloc_free_scavenged(page, npages);
+		own_add(&mheap.pages_scav, npages);
+		own_add(&mheap.pages_idle, -npages);
+	} else {
+		pagealloc_free(page, npages);
+	}
+	s->state = MSPAN_FREE;
+	fixalloc_free(pool(s->nwords), s);
+}
+
+/* Under lock: cached spans of at least npages go back. True: there were any. */
+static bool empty_runcache(size_t npages, size_t count)
+{
+	struct mspan *s;
+	bool any = false;
+
+	while (count-- && (s = runcache_pop(npages)) != NULL) {
+		free_pages(s);
+		any = true;
+	}
+	return any;
+}
+
+/* Under lock: more heap, of which npages can be had in a row. */
+static bool grow(size_t npages, size_t align)
+{
+	size_t got, page = arena_grow(npages + align - 1, &got);
+
+	if (page == SIZE_MAX)
+		return false;
+	own_add(&mheap.pages_scav, got);
+	pagealloc_added(page, got);
+	return true;
+}
+
+static bool over_limit(size_t npages)
+{
+	size_t max = mheap.max_heap >> PAGE_SHIFT;
+
+	return mheap.pages_inuse > max || npages > max - mheap.pages_inuse;
+}
+
 /* Under lock: npages free pages in a row, growing the heap if need be. */
 static size_t take_pages(size_t npages, size_t align, bool *zero)
 {
-	size_t page, nscav, got;
+	size_t page, nscav;
 
-	if (npages > (mheap.max_heap >> PAGE_SHIFT) - mheap.pages_inuse ||
-		mheap.pages_inuse > mheap.max_heap >> PAGE_SHIFT)
+	if (over_limit(npages))
 		return SIZE_MAX;
 	page = pagealloc_take(npages, align, zero, &nscav);
-	if (page == SIZE_MAX) {
-		page = arena_grow(npages + align - 1, &got);
-		if (page == SIZE_MAX)
-			return SIZE_MAX;
-		mheap.pages_scav += got;
-		pagealloc_added(page, got);
+	/* Split what is cached, then join it, before the heap grows. */
+	if (page == SIZE_MAX && empty_runcache(npages + align - 1, 1))
 		page = pagealloc_take(npages, align, zero, &nscav);
-		if (page == SIZE_MAX)
-			return SIZE_MAX; /* a gap split what was added */
-	}
+	if (page == SIZE_MAX && empty_runcache(1, SIZE_MAX))
+		page = pagealloc_take(npages, align, zero, &nscav);
+	if (page == SIZE_MAX && grow(npages, align))
+		page = pagealloc_take(npages, align, zero, &nscav);
+	if (page == SIZE_MAX)
+		return SIZE_MAX;
 	own_add(&mheap.pages_scav, -nscav);
 	own_add(&mheap.pages_idle, -(npages - nscav));
 	own_add(&mheap.pages_inuse, npages);
@@ -180,6 +229,22 @@ static unsigned large_code(const struct mspan *s)
 	return rec_of_run(s->npages) * REC_SIZE;
 }
 
+/* Under lock. */
+static struct mspan *take_run(size_t npages, size_t align)
+{
+	struct mspan *s = NULL;
+
+	if (npages <= MAX_RUN && align == 1 && !over_limit(npages))
+		s = runcache_take(npages);
+	if (!s)
+		return alloc_span(npages, align, 0);
+	s->zeroed = false;
+	s->serial = ++mheap.serial;
+	own_add(&mheap.pages_idle, -npages);
+	own_add(&mheap.pages_inuse, npages);
+	return s;
+}
+
 struct mspan *mheap_alloc_large(size_t npages, size_t align, bool sampled)
 {
 	struct mspan *s;
@@ -187,7 +252,7 @@ struct mspan *mheap_alloc_large(size_t npages, size_t align, bool sampled)
 	if (npages > UINT32_MAX)
 		return NULL;
 	lock(&mheap.lock);
-	s = alloc_span(npages, align, 0);
+	s = take_run(npages, align);
 	if (s) {
 		s->state = MSPAN_LARGE;
 		s->nelems = 1;
@@ -203,34 +268,32 @@ struct mspan *mheap_alloc_large(size_t npages, size_t align, bool sampled)
 	return s;
 }
 
+static void uncount_large(const struct mspan *s)
+{
+	count_large(s->npages, -1);
+	if (s->npages <= MAX_RUN)
+		return;
+	own_add(&mheap.huge_frees, 1);
+	own_add(&mheap.huge_free_bytes, mspan_bytes(s));
+}
+
 void mheap_free_span(struct mspan *s)
 {
 	size_t page = arena_page(s->base), npages = s->npages;
+	bool keep = false;
 
 	lock(&mheap.lock);
+	own_add(&mheap.pages_inuse, -npages);
+	own_add(&mheap.pages_idle, npages);
 	if (s->state == MSPAN_LARGE) {
-		count_large(npages, -1);
-		if (npages > MAX_RUN) {
-			own_add(&mheap.huge_frees, 1);
-			own_add(&mheap.huge_free_bytes, mspan_bytes(s));
-		}
+		uncount_large(s);
 		store_relaxed(&window_code[page], 0);
+		keep = npages <= MAX_RUN && !s->emptied && runcache_put(s);
 	} else if (!s->sampled) {
 		memset(&window_code[page], 0, npages * sizeof(uint16_t));
 	}
-	for (size_t i = page; i < page + npages; i++)
-		store_relaxed(
-			&arenas[i / ARENA_PAGES]->spans[i % ARENA_PAGES], NULL);
-	if (s->emptied) {
-		pagealloc_free_scavenged(page, npages);
-		own_add(&mheap.pages_scav, npages);
-	} else {
-		pagealloc_free(page, npages);
-		own_add(&mheap.pages_idle, npages);
-	}
-	own_add(&mheap.pages_inuse, -npages);
-	s->state = MSPAN_FREE;
-	fixalloc_free(pool(s->nwords), s);
+	if (!keep)
+		free_pages(s);
 	scavenge_freed();
 	unlock(&mheap.lock);
 }
@@ -241,8 +304,7 @@ static bool grow_in_place(struct mspan *s, size_t npages)
 	size_t page = arena_page(s->base) + s->npages;
 	bool zero;
 
-	if (more > (mheap.max_heap >> PAGE_SHIFT) - mheap.pages_inuse ||
-		!pagealloc_take_at(page, more, &zero, &nscav))
+	if (over_limit(more) || !pagealloc_take_at(page, more, &zero, &nscav))
 		return false;
 	own_add(&mheap.pages_scav, -nscav);
 	own_add(&mheap.pages_idle, -(more - nscav));
@@ -313,6 +375,7 @@ size_t mheap_scavenge(size_t npages)
 	size_t n;
 
 	lock(&mheap.lock);
+	empty_runcache(1, SIZE_MAX);
 	n = pagealloc_scavenge(npages);
 	own_add(&mheap.pages_idle, -n);
 	own_add(&mheap.pages_scav, n);
@@ -354,6 +417,8 @@ static void check_page(size_t i, size_t *used)
 		size_t at = i - arena_page(s->base);
 
 		INVARIANT(at < s->npages && s->state != MSPAN_FREE);
+		if (s->state == MSPAN_CACHED)
+			--*used; /* idle for the books */
 		if (s->state == MSPAN_LARGE && at == 0)
 			want = large_code(s);
 		else if (s->state == MSPAN_SMALL && !s->sampled)

@@ -28,6 +28,7 @@ enum mspan_state {
 	MSPAN_FREE = 0, /* descriptor unused */
 	MSPAN_SMALL,	/* slots of one size class */
 	MSPAN_LARGE,	/* one object */
+	MSPAN_CACHED,	/* freed large span, in runcache */
 };
 
 struct mspan {

@@ -17,7 +17,7 @@
  * Invariants, walked by pagealloc_check():
  *   P1  chunk[] and sum[] equal what the bits say;
  *   P2  a scav bit is set only on a free page;
- *   P3  no page below hint is free.
+ *   P3  no free run of 2^b or more pages begins below hint[b].
  *
  * Address order keeps the heap dense: the highest pages are the coldest, and
  * the scavenger takes those first.
@@ -29,7 +29,22 @@
 #include <string.h>
 
 static struct pallocsum sum[MAX_ARENAS];
-static size_t hint; /* page number; see P3 */
+
+/* By log2 of the run length, the last for all longer ones; see P3. */
+enum { NHINT = 10 };
+static size_t hint[NHINT];
+
+static unsigned bucket(size_t npages)
+{
+	return MIN(63 - (unsigned)__builtin_clzl(npages), NHINT - 1u);
+}
+
+/* A free run of npages begins at page. */
+static void lower_hints(size_t page, size_t npages)
+{
+	for (unsigned b = 0; b <= bucket(npages); b++)
+		hint[b] = MIN(hint[b], page);
+}
 
 static bool test(const uint64_t *bits, size_t i)
 {
@@ -71,7 +86,7 @@ static size_t popcount(const uint64_t *bits, size_t i, size_t n)
 }
 
 /* Bits from i on that have the value of bit i, up to limit. */
-static size_t run(const uint64_t *bits, size_t i, size_t limit)
+static inline size_t run(const uint64_t *bits, size_t i, size_t limit)
 {
 	uint64_t flip = test(bits, i) ? ~(uint64_t)0 : 0;
 	size_t start = i;
@@ -88,17 +103,26 @@ static size_t run(const uint64_t *bits, size_t i, size_t limit)
 	return MIN(i, limit) - start;
 }
 
-/* Longest run of free pages that lies inside one word. */
-static unsigned longest_in_word(uint64_t used)
+/*
+ * Longest run of free pages inside one word, if longer than beat; else beat.
+ * Runs of beat + 1 are searched for by and-ing the word with itself, shifted
+ * by doubling distances, so a word that has none costs a few instructions.
+ */
+static unsigned longest_in_word(uint64_t used, unsigned beat)
 {
-	uint64_t free = ~used;
-	unsigned n = 0;
+	uint64_t f = ~used;
 
-	while (free) {
-		free &= free << 1;
-		n++;
+	for (unsigned have = 1; f && have <= beat;) {
+		unsigned step = MIN(have, beat + 1 - have);
+
+		f &= f >> step;
+		have += step;
 	}
-	return n;
+	while (f) {
+		f &= f >> 1;
+		beat++;
+	}
+	return beat;
 }
 
 static void sum_chunk(struct arena *a, size_t c)
@@ -118,8 +142,8 @@ static void sum_chunk(struct arena *a, size_t c)
 			s.start = cur;
 		first = false;
 		s.max = MAX(s.max, cur);
-		if (~w[i]) /* a run inside the word may be longer */
-			s.max = MAX(s.max, longest_in_word(w[i]));
+		if (s.max < 62) /* a run inside the word may be longer */
+			s.max = longest_in_word(w[i], s.max);
 		cur = (unsigned)__builtin_clzll(w[i]);
 	}
 	if (first)
@@ -178,81 +202,110 @@ static void claim(size_t page, size_t npages, bool *zero, size_t *nscav)
 	}
 	*zero = *nscav == npages;
 	resum(page, npages);
-	if (page <= hint)
-		hint = MAX(hint, page + npages);
 }
 
 /*
- * The run search. It walks free runs in address order; whole chunks and arenas
- * without a long enough run are skipped by their sums. begin and len describe
- * the free run that ends at the current position.
+ * A search for a run. begin and len describe the free run that ends at the
+ * current position; first is the first run of at least worth pages that was
+ * met, where the next search of the same bucket may start.
  */
-static size_t find(size_t npages, size_t align)
+struct search {
+	size_t npages, align, worth;
+	size_t begin, len, first;
+};
+
+/* Step over size pages with summary s, none of which fits. */
+static void step_over(struct search *f, size_t page, size_t size,
+	struct pallocsum s)
 {
-	size_t begin = hint, len = 0, page = hint;
-	size_t total = window.narenas * ARENA_PAGES;
+	if (f->first == SIZE_MAX &&
+		(s.max >= f->worth || f->len + s.start >= f->worth))
+		f->first = MIN(page, f->len ? f->begin : page);
+	if (s.start == size) {
+		f->begin = f->len ? f->begin : page;
+		f->len += size;
+		return;
+	}
+	f->len = s.end;
+	f->begin = page + size - s.end;
+}
+
+/* Does a summary rule out that a fitting run begins or ends here? */
+static bool too_short(const struct search *f, struct pallocsum s)
+{
+	return f->len + s.start < f->npages && s.max < f->npages;
+}
+
+/* Walk the runs of one chunk from page on. The run's first page or SIZE_MAX. */
+static size_t walk_chunk(struct search *f, size_t *page)
+{
+	const uint64_t *bits = arenas[*page / ARENA_PAGES]->inuse;
+	size_t k = *page % ARENA_PAGES, at = *page - k;
+	size_t limit = ALIGN_UP(k + 1, (size_t)CHUNK_PAGES);
+
+	while (k < limit) {
+		size_t n = run(bits, k, limit), fit;
+
+		if (test(bits, k)) {
+			k += n;
+			f->len = 0;
+			continue;
+		}
+		if (f->len == 0)
+			f->begin = at + k;
+		k += n;
+		f->len += n;
+		fit = ALIGN_UP(f->begin, f->align);
+		if (f->begin + f->len >= fit + f->npages)
+			return fit;
+		if (f->len >= f->worth && f->first == SIZE_MAX)
+			f->first = f->begin;
+	}
+	*page = at + k;
+	return SIZE_MAX;
+}
+
+static size_t find(struct search *f)
+{
+	size_t page = hint[bucket(f->npages)];
+	size_t total = window.narenas * ARENA_PAGES, got;
 
 	while (page < total) {
 		struct arena *a = arenas[page / ARENA_PAGES];
-		struct pallocsum s;
-		size_t size;
+		struct pallocsum s = sum[page / ARENA_PAGES];
 
-		if (!a) {
-			page = ALIGN_UP(page + 1, (size_t)ARENA_PAGES);
-			begin = page;
-			len = 0;
+		if (page % ARENA_PAGES == 0 && too_short(f, s)) {
+			step_over(f, page, ARENA_PAGES, s);
+			page += ARENA_PAGES;
 			continue;
 		}
-		if (page % ARENA_PAGES == 0) {
-			s = sum[page / ARENA_PAGES];
-			size = ARENA_PAGES;
-			if (len + s.start < npages + align - 1 &&
-				s.max < npages)
-				goto skip;
-		}
-		if (page % CHUNK_PAGES == 0) {
-			s = a->chunk[page % ARENA_PAGES / CHUNK_PAGES];
-			size = CHUNK_PAGES;
-			if (len + s.start < npages && s.max < npages)
-				goto skip;
-		}
-		/* Run by run inside this chunk. */
-		size_t k = page % ARENA_PAGES;
-		size_t limit = ALIGN_UP(k + 1, (size_t)CHUNK_PAGES);
-		size_t n = run(a->inuse, k, limit);
-
-		if (test(a->inuse, k)) {
-			page += n;
-			begin = page;
-			len = 0;
+		s = a->chunk[page % ARENA_PAGES / CHUNK_PAGES];
+		if (page % CHUNK_PAGES == 0 && too_short(f, s)) {
+			step_over(f, page, CHUNK_PAGES, s);
+			page += CHUNK_PAGES;
 			continue;
 		}
-		page += n;
-		len += n;
-		size_t at = ALIGN_UP(begin, align);
-
-		if (begin + len >= at + npages)
-			return at;
-		continue;
-	skip:
-		if (s.start == size) {
-			len += size;
-		} else {
-			len = s.end;
-			begin = page + size - s.end;
-		}
-		page += size;
+		got = walk_chunk(f, &page);
+		if (got != SIZE_MAX)
+			return got;
 	}
 	return SIZE_MAX;
 }
 
 size_t pagealloc_take(size_t npages, size_t align, bool *zero, size_t *nscav)
 {
-	size_t page = find(npages, align);
+	unsigned b = bucket(npages);
+	struct search f = {npages, align, (size_t)1 << b, 0, 0, SIZE_MAX};
+	size_t page = find(&f);
 
-	if (page == SIZE_MAX)
+	if (page == SIZE_MAX) {
+		hint[b] = MIN(f.first, window.narenas * ARENA_PAGES);
 		return SIZE_MAX;
-	/* The hint moves only past pages that are known to be taken. */
+	}
+	/* What is left of the run, and what alignment skipped, comes next. */
+	hint[b] = MIN(f.first, f.begin);
+	if (f.begin == page)
+		hint[b] = MIN(f.first, page + npages);
 	claim(page, npages, zero, nscav);
 	return page;
 }
@@ -270,6 +323,46 @@ bool pagealloc_take_at(size_t page, size_t npages, bool *zero, size_t *nscav)
 	return true;
 }
 
+/* Free pages before page, within its chunk and the chunk before. */
+static size_t free_before(size_t page)
+{
+	size_t n = 0;
+
+	while (page > 0 && n < CHUNK_PAGES) {
+		size_t p = page - 1;
+		const uint64_t *bits = arenas[p / ARENA_PAGES]->inuse;
+		uint64_t w = bits[p % ARENA_PAGES / 64] << (63 - p % 64);
+		size_t k = w ? (size_t)__builtin_clzll(w) : p % 64 + 1;
+
+		n += k;
+		page -= k;
+		if (w)
+			break;
+	}
+	return n;
+}
+
+/* The freed run may have become part of a longer one: see to the hints. */
+static void joined(size_t page, size_t npages)
+{
+	size_t before = free_before(page), end = page + npages;
+	size_t limit = window.narenas * ARENA_PAGES, after = 0;
+
+	while (end < limit && after < CHUNK_PAGES) {
+		size_t k = end % ARENA_PAGES;
+		const uint64_t *bits = arenas[end / ARENA_PAGES]->inuse;
+		size_t n;
+
+		if (test(bits, k))
+			break;
+		n = run(bits, k, MIN(ALIGN_UP(k + 1, (size_t)CHUNK_PAGES),
+					(size_t)ARENA_PAGES));
+		after += n;
+		end += n;
+	}
+	lower_hints(page - before, before + npages + after);
+}
+
 static void release(size_t page, size_t npages, bool scavenged)
 {
 	EACH_ARENA(page, npages, a, k, part)
@@ -279,7 +372,7 @@ static void release(size_t page, size_t npages, bool scavenged)
 		fill(a->scav, k, part, scavenged);
 	}
 	resum(page, npages);
-	hint = MIN(hint, page);
+	joined(page, npages);
 }
 
 void pagealloc_free(size_t page, size_t npages)
@@ -295,7 +388,7 @@ void pagealloc_free_scavenged(size_t page, size_t npages)
 void pagealloc_added(size_t page, size_t npages)
 {
 	resum(page, npages);
-	hint = MIN(hint, page);
+	joined(page, npages);
 }
 
 /* Give back the free, resident pages of one chunk, top down. */
@@ -340,6 +433,21 @@ size_t pagealloc_scavenge(size_t npages)
 	return done;
 }
 
+static void check_hints(void)
+{
+	size_t begin = 0, len = 0, total = window.narenas * ARENA_PAGES;
+
+	for (size_t p = 0; p < total; p++) {
+		if (test(arenas[p / ARENA_PAGES]->inuse, p % ARENA_PAGES)) {
+			len = 0;
+			continue;
+		}
+		begin = len ? begin : p;
+		len++;
+		INVARIANT(begin >= hint[bucket(len)]);
+	}
+}
+
 void pagealloc_check(void)
 {
 	for (size_t i = 0; i < window.narenas; i++) {
@@ -360,8 +468,6 @@ void pagealloc_check(void)
 		INVARIANT(!memcmp(&s, &had, sizeof(s)));
 		for (size_t w = 0; w < ARENA_PAGES / 64; w++)
 			INVARIANT(!(a->scav[w] & a->inuse[w]));
-		for (size_t k = 0; k < ARENA_PAGES; k++)
-			INVARIANT(test(a->inuse, k) ||
-				i * ARENA_PAGES + k >= hint);
 	}
+	check_hints();
 }
