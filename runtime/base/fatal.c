@@ -7,8 +7,8 @@
  */
 #include "base/fatal.h"
 #include "base/fmt.h"
+#include "base/syscall.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -18,16 +18,14 @@ static void line(const char *format, va_list ap)
 {
 	char buf[512];
 	struct fmt f;
-	int saved = errno;
 
 	/* One byte is kept back, so that the line always ends. */
 	fmt_init(&f, buf, sizeof(buf) - 1, -1);
 	fmt_str(&f, "gostat: ");
 	fmt_vprintf(&f, format, ap);
 	buf[f.len++] = '\n';
-	if (write(STDERR_FILENO, buf, f.len) < 0)
-		errno = saved; /* nobody left to tell */
-	errno = saved;
+	/* libc's write() is a cancellation point. Failure: nobody to tell. */
+	sys3(SYS_write, STDERR_FILENO, buf, f.len);
 }
 
 void warn(const char *format, ...)

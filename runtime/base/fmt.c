@@ -12,34 +12,46 @@
  *   I3  the hook full() leaves room for at least one byte when it succeeds.
  */
 #include "base/fmt.h"
+#include "base/syscall.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
-#include <unistd.h>
 
 void fmt_init(struct fmt *f, char *buf, size_t cap, int fd)
 {
 	*f = (struct fmt){.buf = buf, .cap = cap, .fd = fd};
 }
 
+/*
+ * Somebody has made the descriptor non-blocking, for everybody who shares it.
+ * False when there is no room for a second.
+ */
+static bool wait_writable(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	long n = sys3(SYS_poll, &p, 1, 1000);
+
+	return n == -EINTR || n > 0;
+}
+
 int fmt_flush(struct fmt *f)
 {
-	int saved = errno;
 	size_t done = 0;
 
 	if (f->fd < 0)
 		return f->error;
 	while (!f->error && done < f->len) {
-		ssize_t n = write(f->fd, f->buf + done, f->len - done);
+		/* libc's write() is a cancellation point. */
+		long n = sys3(SYS_write, f->fd, f->buf + done, f->len - done);
 
-		if (n >= 0)
+		if (!sys_failed(n))
 			done += (size_t)n;
-		else if (errno != EINTR)
-			f->error = errno;
+		else if (n != -EINTR && (n != -EAGAIN || !wait_writable(f->fd)))
+			f->error = (int)-n;
 	}
 	f->total += done;
 	f->len = 0;
-	errno = saved;
 	return f->error;
 }
 
@@ -243,4 +255,30 @@ void fmt_printf(struct fmt *f, const char *format, ...)
 	va_start(ap, format);
 	fmt_vprintf(f, format, ap);
 	va_end(ap);
+}
+
+static bool is_leap(unsigned year)
+{
+	return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+}
+
+void fmt_utc(struct fmt *f, int64_t seconds)
+{
+	static const uint8_t lengths[] = {
+		31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	unsigned s = (unsigned)(seconds % 86400), year = 1970, month = 0;
+	uint64_t day = (uint64_t)seconds / 86400;
+
+	for (; day >= 365u + is_leap(year); year++)
+		day -= 365u + is_leap(year);
+	for (;; month++) {
+		unsigned length = lengths[month];
+
+		length += month == 1 && is_leap(year);
+		if (day < length)
+			break;
+		day -= length;
+	}
+	fmt_printf(f, "%04u-%02u-%02luT%02u:%02u:%02uZ", year, month + 1,
+		day + 1, s / 3600, s / 60 % 60, s % 60);
 }

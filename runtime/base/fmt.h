@@ -56,6 +56,9 @@ void fmt_hex(struct fmt *f, uint64_t v); /* lower case, no prefix */
 void fmt_f64(struct fmt *f, double v);
 void fmt_f64_json(struct fmt *f, double v);
 
+/* 2025-11-20T20:10:00Z; seconds since 1970, not negative. */
+void fmt_utc(struct fmt *f, int64_t seconds);
+
 /*
  * printf subset: %d %i %u %x %c %s %p %% with l, ll, z, field width, '-', '0',
  * and precision for %s (also '*').

@@ -18,22 +18,15 @@
 #include "base/lock.h"
 #include "base/atomics.h"
 #include "base/fatal.h"
+#include "base/syscall.h"
 
 #include <linux/futex.h>
-#include <sys/syscall.h>
 
 enum { SPIN_MAX = 100 };
 
 static void futex(uint32_t *addr, int op, uint32_t val)
 {
-	register long r10 __asm__("r10") = 0; /* no timeout */
-	long ret;
-
-	__asm__ volatile("syscall"
-			 : "=a"(ret)
-			 : "a"((long)SYS_futex), "D"(addr), "S"((long)op),
-			 "d"((long)val), "r"(r10)
-			 : "rcx", "r11", "memory");
+	sys4(SYS_futex, addr, op, val, NULL);
 }
 
 COLD void lock_slow(struct lock *l)

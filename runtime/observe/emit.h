@@ -45,6 +45,9 @@ struct emit_env {
 	unsigned gomaxprocs; /* CPUs that may be used */
 };
 
+/* Those of this process now; async-signal-safe. */
+void emit_env_read(struct emit_env *env);
+
 /* "Name = value" lines in Go's order; the caller writes the header line. */
 void emit_text(struct fmt *f, const struct gostat_memstats *m);
 

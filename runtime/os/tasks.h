@@ -36,6 +36,9 @@ void tasks_close(struct tasks *t);
  */
 void tasks_hide(int tid);
 
+/* The program has restricted its system calls: no more walks. */
+void tasks_quiet(void);
+
 /* Number of threads that a walk sees; at least 1. */
 unsigned tasks_count(void);
 

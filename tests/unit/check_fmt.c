@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static char out[8192];
@@ -191,6 +192,26 @@ START_TEST(test_integers)
 }
 END_TEST
 
+START_TEST(test_utc)
+{
+	char want[64];
+	struct fmt f;
+
+	for (int i = 0; i < 20000; i++) {
+		time_t t = (time_t)(next_random() % 8000000000);
+		struct tm tm;
+
+		if (i < 400) /* around every new year */
+			t = (time_t)(i / 2) * 31556952 - i % 2;
+		t = t < 0 ? 0 : t;
+		fmt_init(&f, out, sizeof(out), -1);
+		fmt_utc(&f, t);
+		strftime(want, sizeof(want), "%FT%TZ", gmtime_r(&t, &tm));
+		ck_assert_str_eq(fmt_cstr(&f), want);
+	}
+}
+END_TEST
+
 #define SAME(...)                                                              \
 	do {                                                                   \
 		char want_[256];                                               \
@@ -279,6 +300,7 @@ int main(void)
 	tcase_add_test(tc, test_f64_spelling);
 	tcase_add_test(tc, test_f64_golden);
 	tcase_add_test(tc, test_integers);
+	tcase_add_test(tc, test_utc);
 	tcase_add_test(tc, test_printf);
 	tcase_add_test(tc, test_truncation);
 	tcase_add_test(tc, test_descriptor);

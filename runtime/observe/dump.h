@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GOSTAT_OBSERVE_DUMP_H
+#define GOSTAT_OBSERVE_DUMP_H
+
+#include "base/options.h"
+
+/*
+ * Carry out a set of actions (OR of enum action): stats here, the others
+ * through their hooks, in the order gc, stats, leaks, heap, trace. Output goes
+ * where GOSTAT_DUMP says.
+ *
+ * While one call is busy the set of another is left with it and served when it
+ * is done, so nothing is lost, nobody waits, and a handler may interrupt
+ * another one; calls of the same set meanwhile make one dump.
+ *
+ * Context: anywhere, signal handlers on small stacks included. Takes no lock,
+ * allocates nothing, leaves errno and the signal mask as they are.
+ */
+void dump_run(uint32_t actions);
+
+/*
+ * Who carries out an action other than stats. fn runs where dump_run() was
+ * called, so maybe in a signal handler: it may also just pass the wish on.
+ */
+void dump_hook(enum action action, void (*fn)(void));
+
+/*
+ * The suffix for an output's file name and its number (%n): outputs of one
+ * dump_run() must not overwrite each other, so where the template has no %n the
+ * second and later ones have ".leaks", ".heap", ".trace" behind their names.
+ * Context: a hook.
+ */
+const char *dump_name(enum action action, uint64_t *number);
+
+/* At load. */
+void dump_init(void);
+
+/* In the child of fork: whatever another thread was writing is not ours. */
+void dump_fork_child(void);
+
+/* The program has restricted its system calls: only stderr from now on. */
+void dump_quiet(void);
+
+#endif

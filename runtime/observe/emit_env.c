@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * emit_env: what Prometheus shows next to MemStats, from this process. Apart
+ * from emit.c, which the tool links without the runtime behind it.
+ */
+#include "alloc/mheap.h"
+#include "base/options.h"
+#include "observe/emit.h"
+#include "os/tasks.h"
+
+void emit_env_read(struct emit_env *env)
+{
+	env->gogc = options->gogc;
+	env->memlimit = mheap_set_memory_limit(-1);
+	env->threads = tasks_count();
+	env->gomaxprocs = cpus_usable();
+}
