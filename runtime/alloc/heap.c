@@ -31,6 +31,7 @@
 enum {
 	TICK = 256,	/* mallocs of a class between ticks */
 	TICK_HURRY = 8, /* while idle memory waits to be given back */
+	GROWTH_MIN = 512, /* bytes; smaller objects grow without headroom */
 };
 
 struct heap_hooks heap_hooks;
@@ -333,9 +334,23 @@ void *heap_calloc(size_t n, size_t size)
 	return p;
 }
 
+/*
+ * A buffer that grows by little will grow again: it gets a quarter more, which
+ * halves the copying (gperftools does the same). Small objects don't: there
+ * are many of them, and most have reached their size.
+ */
+static size_t headroom(size_t old, size_t size)
+{
+	size_t more = old + old / 4;
+
+	if (old < GROWTH_MIN || old > MAX_SMALL || size <= old || size >= more)
+		return size;
+	return more;
+}
+
 static void *move(void *p, size_t old, size_t size)
 {
-	void *q = heap_malloc(size);
+	void *q = heap_malloc(headroom(old, size));
 	struct mspan *from, *to;
 
 	if (!q)

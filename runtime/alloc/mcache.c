@@ -50,9 +50,9 @@ enum {
 	MCACHE_BYTES = 128 << 10,
 	RUN_BYTES = 4 << 20,  /* in one magazine of large objects */
 	RUN_DEPTH = 16,	      /* objects in it */
-	RUN_SHARE = 2,	      /* all of them: this part of the heap, */
-	RUN_BUDGET_MIN = 4 << 20, /* but not less */
-	RUN_BUDGET_MAX = 32 << 20, /* and not more */
+	RUN_BUDGET_OWN = 1 << 20, /* in all magazines of one thread, always */
+	RUN_BUDGET_MIN = 4 << 20, /* in those of all threads: the heap in */
+	RUN_BUDGET_MAX = 32 << 20, /* use, but within these bounds */
 	TRIM_MS = 1000,
 };
 
@@ -68,6 +68,7 @@ static THREAD_LOCAL bool gone; /* our key destructor has run for good */
 
 struct mcache *mcache_all;
 size_t mcache_slack;
+static size_t run_caps; /* bytes: sum of run_caps over all mcaches */
 
 static struct threads {
 	struct lock lock;
@@ -216,6 +217,17 @@ void mcache_put(struct mcache *mc)
 		release(mc);
 }
 
+/* The capacity for record r has changed from old to new. */
+static void account(struct mcache *mc, unsigned r, unsigned old, unsigned new)
+{
+	size_t bytes = ((size_t)new - old) * rec_bytes(r);
+
+	if (r < NSIZECLASS)
+		return;
+	mc->run_caps += bytes;
+	add_relaxed(&run_caps, bytes);
+}
+
 /* Give record r a magazine of cap objects, keeping what is in the old one. */
 static bool set_cap(struct mcache *mc, unsigned r, unsigned cap)
 {
@@ -234,6 +246,7 @@ static bool set_cap(struct mcache *mc, unsigned r, unsigned cap)
 		cold->room = (uint16_t)cap;
 	}
 	rec->limit = rec->base + cap;
+	account(mc, r, cold->cap, cap);
 	cold->cap = (uint16_t)cap;
 	return true;
 }
@@ -290,20 +303,19 @@ void mcache_drain(struct mcache *mc, unsigned r, size_t keep)
 }
 
 /*
- * What magazines of large objects may hold in all: a share of the heap, so
- * that a program that turns over many large objects keeps them at hand, and a
- * small one does not grow by what it may never ask for again.
+ * What the magazines of large objects of all threads may hold: as much as the
+ * heap in use, so that a program that turns over many large objects keeps them
+ * at hand, and a small one does not grow by what it may never ask for again.
+ * Each thread has a little for itself, whatever the others hold.
  */
-static bool within_budget(const struct mcache *mc, unsigned grown)
+static bool within_budget(const struct mcache *mc, size_t more)
 {
 	size_t heap = load_relaxed(&mheap.pages_inuse) << PAGE_SHIFT;
-	size_t budget = MIN(MAX(heap / RUN_SHARE, (size_t)RUN_BUDGET_MIN),
+	size_t budget = MIN(MAX(heap, (size_t)RUN_BUDGET_MIN),
 		(size_t)RUN_BUDGET_MAX);
-	size_t bytes = MAX(mc->cold[grown].cap, 1) * rec_bytes(grown);
 
-	for (unsigned r = NSIZECLASS; r < NREC; r++)
-		bytes += mc->cold[r].cap * rec_bytes(r);
-	return bytes <= budget;
+	return mc->run_caps + more <= RUN_BUDGET_OWN ||
+		load_relaxed(&run_caps) + more <= budget;
 }
 
 bool mcache_make_room(struct mcache *mc, unsigned r)
@@ -318,8 +330,10 @@ bool mcache_make_room(struct mcache *mc, unsigned r)
 	if (large && cold->misses < 2)
 		return false;
 	if (cold->cap == 0 || cold->misses) {
+		size_t more = MAX(cold->cap, 1) * rec_bytes(r);
+
 		cold->misses = 0;
-		if ((!large || within_budget(mc, r)) && grow(mc, r))
+		if ((!large || within_budget(mc, more)) && grow(mc, r))
 			return true;
 	}
 	if (large)
@@ -328,20 +342,21 @@ bool mcache_make_room(struct mcache *mc, unsigned r)
 	return true;
 }
 
-void mcache_flush(struct mcache *mc)
-{
-	for (unsigned r = 1; r < NREC; r++)
-		mcache_drain(mc, r, 0);
-}
-
-/* Nothing of record r was asked for lately. */
+/* Nothing of record r is wanted at present. */
 static void idle(struct mcache *mc, unsigned r)
 {
 	mcache_drain(mc, r, 0);
 	if (r < NSIZECLASS)
 		return;
 	mc->rec[r].limit = mc->rec[r].base; /* out of the budget */
+	account(mc, r, mc->cold[r].cap, 0);
 	mc->cold[r].cap = 0;
+}
+
+void mcache_flush(struct mcache *mc)
+{
+	for (unsigned r = 1; r < NREC; r++)
+		idle(mc, r);
 }
 
 void mcache_trim(struct mcache *mc, uint64_t now_ms)

@@ -59,6 +59,7 @@ struct mcache {
 	uint64_t hurried;	  /* scavenge window of the last hurry */
 	uint64_t rng;		  /* xorshift state, for sampling */
 	char *bump, *bump_end;	  /* room for magazines */
+	size_t run_caps;	  /* bytes that magazines of large objects hold */
 };
 
 /* This thread's mcache; mcache_none before first use and after exit. */

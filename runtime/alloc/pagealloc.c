@@ -15,7 +15,8 @@
  * are packed from the window's base, so the top level is an array with a hint.
  *
  * Invariants, walked by pagealloc_check():
- *   P1  chunk[] and sum[] equal what the bits say;
+ *   P1  chunk[] and sum[] equal what the bits say, once refresh() has seen to
+ *       the chunks that changed since the last search;
  *   P2  a scav bit is set only on a free page;
  *   P3  no free run of 2^b or more pages begins below hint[b].
  *
@@ -29,6 +30,8 @@
 #include <string.h>
 
 static struct pallocsum sum[MAX_ARENAS];
+static uint16_t dirty[MAX_ARENAS]; /* bit c: chunk c changed; see P1 */
+_Static_assert(ARENA_CHUNKS == 16, "bits of dirty");
 
 /* By log2 of the run length, the last for all longer ones; see P3. */
 enum { NHINT = 10 };
@@ -165,22 +168,31 @@ static struct pallocsum join(struct pallocsum a, size_t na, struct pallocsum b,
 	return s;
 }
 
-/* Bring the sums of [page, page + npages) up to date. */
-static void resum(size_t page, size_t npages)
+/* The sums of [page, page + npages) are out of date. */
+static void touch(size_t page, size_t npages)
 {
-	size_t first = page / CHUNK_PAGES;
 	size_t last = (page + npages - 1) / CHUNK_PAGES;
 
-	for (size_t c = first; c <= last; c++)
-		sum_chunk(arenas[c / ARENA_CHUNKS], c % ARENA_CHUNKS);
-	for (size_t i = first / ARENA_CHUNKS; i <= last / ARENA_CHUNKS; i++) {
-		struct pallocsum s = arenas[i]->chunk[0];
+	for (size_t c = page / CHUNK_PAGES; c <= last; c++)
+		dirty[c / ARENA_CHUNKS] |= (uint16_t)(1u << c % ARENA_CHUNKS);
+}
 
-		for (size_t c = 1; c < ARENA_CHUNKS; c++)
-			s = join(s, c * CHUNK_PAGES, arenas[i]->chunk[c],
-				CHUNK_PAGES);
-		sum[i] = s;
-	}
+/* Bring the sums of arena i up to date. */
+static void refresh(size_t i)
+{
+	struct arena *a = arenas[i];
+	struct pallocsum s;
+	unsigned todo = dirty[i];
+
+	if (likely(todo == 0))
+		return;
+	for (; todo; todo &= todo - 1)
+		sum_chunk(a, (size_t)__builtin_ctz(todo));
+	dirty[i] = 0;
+	s = a->chunk[0];
+	for (size_t c = 1; c < ARENA_CHUNKS; c++)
+		s = join(s, c * CHUNK_PAGES, a->chunk[c], CHUNK_PAGES);
+	sum[i] = s;
 }
 
 /* Apply f to the part of [page, page + n) that lies in each arena. */
@@ -201,7 +213,7 @@ static void claim(size_t page, size_t npages, bool *zero, size_t *nscav)
 		fill(a->inuse, k, part, true);
 	}
 	*zero = *nscav == npages;
-	resum(page, npages);
+	touch(page, npages);
 }
 
 /*
@@ -272,8 +284,10 @@ static size_t find(struct search *f)
 
 	while (page < total) {
 		struct arena *a = arenas[page / ARENA_PAGES];
-		struct pallocsum s = sum[page / ARENA_PAGES];
+		struct pallocsum s;
 
+		refresh(page / ARENA_PAGES);
+		s = sum[page / ARENA_PAGES];
 		if (page % ARENA_PAGES == 0 && too_short(f, s)) {
 			step_over(f, page, ARENA_PAGES, s);
 			page += ARENA_PAGES;
@@ -371,7 +385,7 @@ static void release(size_t page, size_t npages, bool scavenged)
 		fill(a->inuse, k, part, false);
 		fill(a->scav, k, part, scavenged);
 	}
-	resum(page, npages);
+	touch(page, npages);
 	joined(page, npages);
 }
 
@@ -387,7 +401,7 @@ void pagealloc_free_scavenged(size_t page, size_t npages)
 
 void pagealloc_added(size_t page, size_t npages)
 {
-	resum(page, npages);
+	touch(page, npages);
 	joined(page, npages);
 }
 
@@ -424,7 +438,8 @@ size_t pagealloc_scavenge(size_t npages)
 	size_t done = 0;
 
 	for (size_t i = window.narenas; i-- > 0 && done < npages;) {
-		if (!arenas[i] || sum[i].max == 0)
+		refresh(i);
+		if (sum[i].max == 0)
 			continue;
 		for (size_t c = ARENA_CHUNKS; c-- > 0 && done < npages;)
 			if (arenas[i]->chunk[c].max)
@@ -452,10 +467,10 @@ void pagealloc_check(void)
 {
 	for (size_t i = 0; i < window.narenas; i++) {
 		struct arena *a = arenas[i];
-		struct pallocsum s, had = sum[i];
+		struct pallocsum s, had;
 
-		if (!a)
-			continue;
+		refresh(i);
+		had = sum[i];
 		for (size_t c = 0; c < ARENA_CHUNKS; c++) {
 			struct pallocsum old = a->chunk[c];
 
