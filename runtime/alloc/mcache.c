@@ -265,6 +265,7 @@ bool mcache_refill(struct mcache *mc, unsigned r)
 {
 	struct mcache_cold *cold = &mc->cold[r];
 
+	cold->overflows = 0;
 	/* The second miss in a row shows that the magazine is too small. */
 	if (cold->cap == 0 || ++cold->misses >= 2)
 		grow(mc, r);
@@ -329,7 +330,7 @@ bool mcache_make_room(struct mcache *mc, unsigned r)
 	 */
 	if (large && cold->misses < 2)
 		return false;
-	if (cold->cap == 0 || cold->misses) {
+	if (cold->cap == 0 || cold->misses || ++cold->overflows >= 2) {
 		size_t more = MAX(cold->cap, 1) * rec_bytes(r);
 
 		cold->misses = 0;
@@ -338,7 +339,11 @@ bool mcache_make_room(struct mcache *mc, unsigned r)
 	}
 	if (large)
 		return false;
-	mcache_drain(mc, r, cold->cap / 2);
+	/* Frees without mallocs: somebody else allocates. */
+	if (cold->overflows >= 2)
+		mcentral_hand_over(r, &mc->rec[r], cold->cap / 2);
+	else
+		mcache_drain(mc, r, cold->cap / 2);
 	return true;
 }
 

@@ -42,6 +42,7 @@ struct mcache_cold {
 	uint16_t cap;	      /* of the magazine */
 	uint16_t room;	      /* what its memory could hold: cap <= room */
 	uint16_t misses;      /* refills since the magazine last overflowed */
+	uint16_t overflows;   /* since the last refill */
 };
 
 struct mcache {

@@ -12,7 +12,17 @@ struct mcentral {
 	/* For snapshots, written under lock. */
 	uint64_t nspans;
 	uint64_t out; /* slots not in spans: program, magazines, batches */
+	uint64_t batched; /* of them in batches */
+	struct batch *batch; /* MAX_BATCHES, once one was needed */
+	size_t nbatches;
 } CACHE_ALIGNED;
+
+/* Objects on their way from a thread that only frees to one that only takes. */
+enum { BATCH = MAG_MAX / 2, MAX_BATCHES = 16, MAX_BATCHED_BYTES = 256 << 10 };
+struct batch {
+	size_t n;
+	void *obj[BATCH];
+};
 
 /* [0]: ordinary; [1]: spans whose objects the profile knows. */
 extern struct mcentral mcentral[2][NSIZECLASS];
@@ -28,6 +38,15 @@ size_t mcentral_refill(unsigned sizeclass, struct mcache_rec *rec, size_t want);
  * one line on an object that is free already or is no object.
  */
 void mcentral_flush(unsigned sizeclass, struct mcache_rec *rec, size_t n);
+
+/*
+ * The same for a thread that frees what others allocate: the objects may stay
+ * together, for a refill to take them as they are.
+ */
+void mcentral_hand_over(unsigned sizeclass, struct mcache_rec *rec, size_t n);
+
+/* Objects in batches go back to their spans. Context: no lock held. */
+void mcentral_settle(void);
 
 /* One object of a sampled span; its span and slot. NULL: refused. */
 void *mcentral_take_sampled(unsigned sizeclass, struct mspan **s,

@@ -30,6 +30,7 @@
  * Go's pacing by CPU share, which needs the thread.
  */
 #include "alloc/scavenge.h"
+#include "alloc/mcentral.h"
 #include "alloc/mheap.h"
 #include "base/atomics.h"
 #include "base/fatal.h"
@@ -99,6 +100,7 @@ static void roll(uint64_t now)
 {
 	size_t n;
 
+	mcentral_settle();
 	lock(&mheap.lock);
 	n = now - scav.last_op >= WINDOW_MS ? mheap.pages_idle : scav.lowwater;
 	n = n > RESERVE ? n - RESERVE : 0;

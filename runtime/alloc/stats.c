@@ -59,11 +59,12 @@ static void read_mcaches(struct heapstats *h, uint64_t *cached)
 			cached[r] += mcache_depth(&mc->rec[r]);
 }
 
-/* out: objects of the class that are not in spans. */
-static uint64_t read_class(struct heapstats *h, unsigned r)
+/* Objects that are not in spans; those in batches are added to *cached. */
+static uint64_t read_class(struct heapstats *h, unsigned r, uint64_t *cached)
 {
 	uint64_t out = 0;
 
+	*cached += r < NSIZECLASS ? load_relaxed(&mcentral[0][r].batched) : 0;
 	if (r >= NSIZECLASS)
 		return load_relaxed(&mheap.run_out[r - NSIZECLASS + 1]);
 	for (unsigned k = 0; k < 2; k++) {
@@ -118,7 +119,7 @@ static void read_once(struct heapstats *h)
 	memset(h, 0, sizeof(*h));
 	read_mcaches(h, cached);
 	for (unsigned r = 1; r < NREC; r++) {
-		uint64_t out = read_class(h, r);
+		uint64_t out = read_class(h, r, &cached[r]);
 
 		sum_class(h, r, out, cached[r]);
 	}
