@@ -20,6 +20,7 @@ enum lockrank {
 	LOCK_MHEAP,	/* mheap.c: pages, spans, arenas */
 	LOCK_FIXALLOC,	/* fixalloc.c: descriptors */
 	LOCK_SYSMEM,	/* sysmem.c */
+	LOCK_FDS,	/* helper.c: the library's own descriptors */
 };
 
 /* Futex mutex after Drepper: 0 free, 1 held, 2 held and somebody may wait. */
