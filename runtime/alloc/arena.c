@@ -55,19 +55,51 @@ static size_t window_arenas(size_t limit)
 }
 
 /*
- * Between 1 and 5 TiB, at random: away from Go's own heap (0xc000000000), from
- * PIE and mmap areas near the top, and within what Valgrind lets a program
- * have (below 16 TiB).
+ * Where the window may begin, best first, and how many bits of an arena number
+ * are chosen at random.
  */
+static const struct place {
+	uintptr_t low;
+	unsigned bits;
+} places[] = {
+	/*
+	 * Between 1 and 5 TiB: away from Go's own heap (0xc000000000), from
+	 * PIE and mmap areas near the top, and within what Valgrind lets a
+	 * program have (below 16 TiB).
+	 */
+	{(uintptr_t)1 << 40, 16},
+	/* Free under ThreadSanitizer, and in address spaces of 39 bits. */
+	{(uintptr_t)1 << 36, 8},
+	/* Free under AddressSanitizer. */
+	{(uintptr_t)1 << 45, 16},
+};
+
+/* Sanitizers fill whole terabytes: is there room at base? */
+static bool vacant(uintptr_t base)
+{
+	void *p = sysmem_map((void *)base, OS_PAGE, SYS_HEAP);
+
+	if (p)
+		sysmem_unmap(p, OS_PAGE, SYS_HEAP);
+	return p != NULL;
+}
+
 static uintptr_t choose_base(void)
 {
 	const unsigned char *r = (const void *)getauxval(AT_RANDOM);
+	uintptr_t base = 0;
 	uint64_t bits = 0;
 
 	if (r)
 		memcpy(&bits, r + 8, sizeof(bits));
 	bits *= 0x9e3779b97f4a7c15; /* the libc's canary uses these too */
-	return ((uintptr_t)1 << 40) + ((bits >> 48) << ARENA_SHIFT);
+	for (unsigned i = 0; i < NELEM(places); i++) {
+		base = places[i].low +
+			((bits >> (64 - places[i].bits)) << ARENA_SHIFT);
+		if (vacant(base))
+			break;
+	}
+	return base; /* no luck: arena_grow() goes on looking from here */
 }
 
 bool arena_init(void)

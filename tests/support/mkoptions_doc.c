@@ -61,17 +61,25 @@ int main(int argc, char **argv)
 	char *want, *have;
 	size_t size, n;
 	FILE *mem = open_memstream(&want, &size), *file;
+	bool same;
 
 	page(mem);
 	fclose(mem);
-	if (argc < 2)
-		return fwrite(want, 1, size, stdout) != size;
+	if (argc < 2) {
+		n = fwrite(want, 1, size, stdout);
+		free(want);
+		return n != size;
+	}
 	have = calloc(1, size + 1);
 	file = fopen(argv[1], "r");
 	n = file ? fread(have, 1, size + 1, file) : 0;
-	if (n == size && !memcmp(have, want, size))
-		return 0;
-	fprintf(stderr, "%s is not current: run scripts/mkoptions-doc\n",
-		argv[1]);
-	return 1;
+	same = n == size && !memcmp(have, want, size);
+	if (!same)
+		fprintf(stderr, "%s is not current: run scripts/mkoptions-doc\n",
+			argv[1]);
+	if (file)
+		fclose(file);
+	free(have);
+	free(want);
+	return !same;
 }
