@@ -4,10 +4,10 @@
  *
  *	helper_post() ──▶ queue ┐
  *	helper_timer_set() ─────┼──▶ loop ──▶ fn(arg)
- *	poller (sockets) ───────┘     └─ sleeps: futex, or poll with the pipe
+ *	poller (sockets) ───────┘     └─ sleeps: futex, or poll with a socket
  *
  * Without sockets it sleeps on a futex and holds no descriptor. With them it
- * sleeps in poll(), and a pipe of our own wakes it.
+ * sleeps in poll(), and a pair of sockets of our own wakes it.
  *
  * pthread_create or raw clone? pthread_create:
  *   - setuid() and its relatives reach every thread that libc knows. A raw
@@ -32,11 +32,12 @@
  *       sets asleep before it looks at kick: one of them sees the other.
  *
  * Locks: helper.lock (LOCK_HELPER): start, stop, timers. helper.fds (LOCK_FDS):
- * the pipe, and the sockets of httpd.c. The queue has none.
+ * the pair, and the sockets of httpd.c. The queue has none.
  *
  * Rejected: signals to wake poll() (the numbers are the program's), eventfd
- * (see ownfd.c), a poll time-out of a few milliseconds (an idle process would
- * never be idle).
+ * (see ownfd.c), a pipe (the program may close one end, and the next write to
+ * the other is a SIGPIPE in its thread), a poll time-out of a few milliseconds
+ * (an idle process would never be idle).
  */
 #include "observe/helper.h"
 #include "base/atomics.h"
@@ -47,10 +48,10 @@
 #include "os/tasks.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/futex.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 
 enum {
 	/*
@@ -65,7 +66,7 @@ enum {
 	 * being told (the program closes them all) is noticed after it.
 	 */
 	POLL_MAX_MS = 5000,
-	/* ... and without the pipe, work has to be looked for. */
+	/* ... and without the pair, work has to be looked for. */
 	POLL_BLIND_MS = 100,
 };
 
@@ -82,7 +83,7 @@ static struct helper {
 	struct helper_timer *timers; /* earliest first */
 
 	struct lock fds;
-	struct ownfd pipe[2]; /* under fds */
+	struct ownfd pair[2]; /* under fds */
 
 	/* Atomic. */
 	int tid;
@@ -96,7 +97,7 @@ static struct helper {
 	.lock = LOCK_INIT(LOCK_HELPER),
 	.fds = LOCK_INIT(LOCK_FDS),
 	.generation = 1,
-	.pipe = {OWNFD_NONE, OWNFD_NONE},
+	.pair = {OWNFD_NONE, OWNFD_NONE},
 };
 
 int (*helper_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *),
@@ -116,8 +117,9 @@ static void wake(void)
 		 */
 		if (!trylock(&helper.fds))
 			break;
-		if (ownfd_valid(&helper.pipe[1]))
-			sys3(SYS_write, helper.pipe[1].fd, "", 1);
+		if (ownfd_valid(&helper.pair[1]))
+			sys6(SYS_sendto, helper.pair[1].fd, (long)"", 1,
+				MSG_NOSIGNAL | MSG_DONTWAIT, 0, 0);
 		unlock(&helper.fds);
 	}
 }
@@ -233,34 +235,36 @@ void helper_fds_unlock(void)
 	unlock(&helper.fds);
 }
 
-/* The pipe, made again if the program has closed it; false if there is none. */
-static bool have_pipe(void)
+/* The pair, made again if the program has closed it; false if there is none. */
+static bool have_pair(void)
 {
 	int fd[2] = {-1, -1};
 	bool have;
 
 	lock(&helper.fds);
-	have = ownfd_valid(&helper.pipe[0]) && ownfd_valid(&helper.pipe[1]);
+	have = ownfd_valid(&helper.pair[0]) && ownfd_valid(&helper.pair[1]);
 	if (!have) {
-		ownfd_close(&helper.pipe[0]);
-		ownfd_close(&helper.pipe[1]);
-		if (!sys_failed(sys2(SYS_pipe2, fd, O_CLOEXEC | O_NONBLOCK))) {
-			helper.pipe[0] = ownfd_adopt(fd[0]);
-			helper.pipe[1] = ownfd_adopt(fd[1]);
-			have = helper.pipe[0].fd >= 0 && helper.pipe[1].fd >= 0;
+		ownfd_close(&helper.pair[0]);
+		ownfd_close(&helper.pair[1]);
+		if (!sys_failed(sys4(SYS_socketpair, AF_UNIX,
+			    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+			    fd))) {
+			helper.pair[0] = ownfd_adopt(fd[0]);
+			helper.pair[1] = ownfd_adopt(fd[1]);
+			have = helper.pair[0].fd >= 0 && helper.pair[1].fd >= 0;
 		}
 	}
 	unlock(&helper.fds);
 	return have;
 }
 
-static void drain_pipe(void)
+static void drain_pair(void)
 {
 	char buf[64];
 
 	lock(&helper.fds);
-	if (ownfd_valid(&helper.pipe[0]))
-		while (sys3(SYS_read, helper.pipe[0].fd, buf, sizeof(buf)) ==
+	if (ownfd_valid(&helper.pair[0]))
+		while (sys3(SYS_read, helper.pair[0].fd, buf, sizeof(buf)) ==
 			sizeof(buf))
 			;
 	unlock(&helper.fds);
@@ -279,11 +283,11 @@ static void sleep_futex(uint32_t seen, int64_t ns)
 
 static void sleep_poll(struct pollfd *p, unsigned n, uint32_t seen, int64_t ns)
 {
-	bool pipe = have_pipe();
-	int64_t max = pipe ? POLL_MAX_MS : POLL_BLIND_MS;
+	bool pair = have_pair();
+	int64_t max = pair ? POLL_MAX_MS : POLL_BLIND_MS;
 	int64_t ms = ns / 1000000 + (ns % 1000000 != 0);
 
-	p[n] = (struct pollfd){.fd = pipe ? helper.pipe[0].fd : -1,
+	p[n] = (struct pollfd){.fd = pair ? helper.pair[0].fd : -1,
 		.events = POLLIN};
 	__atomic_store_n(&helper.asleep, IN_POLL, __ATOMIC_SEQ_CST); /* I2 */
 	if (__atomic_load_n(&helper.kick, __ATOMIC_SEQ_CST) != seen) /* I2 */
@@ -292,8 +296,8 @@ static void sleep_poll(struct pollfd *p, unsigned n, uint32_t seen, int64_t ns)
 		for (unsigned i = 0; i < n; i++)
 			p[i].revents = 0;
 	store_relaxed(&helper.asleep, AWAKE);
-	if (pipe && p[n].revents)
-		drain_pipe();
+	if (pair && p[n].revents)
+		drain_pair();
 }
 
 static void turn(void)
@@ -398,8 +402,8 @@ static void forget_thread(void)
 {
 	if (helper.stack)
 		unmap_stack();
-	ownfd_close(&helper.pipe[0]);
-	ownfd_close(&helper.pipe[1]);
+	ownfd_close(&helper.pair[0]);
+	ownfd_close(&helper.pair[1]);
 	helper.running = helper.stop = false;
 	helper.tid = 0;
 	helper.asleep = AWAKE;

@@ -355,7 +355,7 @@ START_TEST(forked)
 	helper_timer_set(&timers[0], clock_mono_ns() + 3600000000000);
 	pid = fork();
 	if (!pid) {
-		/* No thread, no pipe, no stack; then one of its own. */
+		/* No thread, no socket, no stack; then one of its own. */
 		ck_assert_int_eq(helper_tid(), 0);
 		ck_assert_uint_eq(tasks_count(), 1);
 		ck_assert_uint_eq(sysmem_sys(SYS_OTHER), 0);
@@ -437,7 +437,7 @@ START_TEST(refused)
 	sysmem_fail_after = 0;
 	ck_assert(!helper_start());
 	sysmem_fail_after = -1;
-	/* Numbers up to 299 only: the pipe goes where there is room. */
+	/* Numbers up to 299 only: ours goes where there is room. */
 	setrlimit(RLIMIT_NOFILE, &r);
 	watched[0] = ownfd_adopt(dup(0));
 	ck_assert_int_eq(watched[0].fd, 225);
