@@ -39,6 +39,8 @@
 #include "observe/dumpfile.h"
 #include "observe/emit.h"
 #include "observe/memstats.h"
+#include "observe/stacks.h"
+#include "os/clock.h"
 #include "os/tasks.h"
 
 #include <errno.h>
@@ -108,7 +110,6 @@ static NOINLINE void on_stack(void (*fn)(void), char *top)
 /* Everything that needs stack; nobody else runs on this thread meanwhile. */
 static void format_stats(void)
 {
-	struct timespec now = {0};
 	struct fmt f;
 
 	fmt_init(&f, dump.page, sizeof(dump.page), -1);
@@ -125,9 +126,8 @@ static void format_stats(void)
 		fmt_printf(&f, "gostat: MemStats of %s (pid %d), dump %lu",
 			dumpfile_program(), dumpfile_pid(), dump.shown);
 		if (!load_relaxed(&dump.quiet)) {
-			sys2(SYS_clock_gettime, CLOCK_REALTIME, &now);
 			fmt_str(&f, ", ");
-			fmt_utc(&f, now.tv_sec);
+			fmt_utc(&f, clock_unix_ns() / 1000000000);
 		}
 		fmt_char(&f, '\n');
 		emit_text(&f, &dump.stats);
@@ -135,7 +135,7 @@ static void format_stats(void)
 	dump.len = f.len;
 }
 
-static void stats(void)
+static void stats(uintptr_t sp)
 {
 	struct dumpfile *d = &dump.file;
 	const char *suffix = dump_name(ACTION_STATS, &dump.shown);
@@ -145,7 +145,9 @@ static void stats(void)
 	} else {
 		sigbits old = set_mask(SIG_SETMASK, ~(sigbits)0);
 
+		stacks_moved(sp);
 		on_stack(format_stats, dump.stack + STACK_MAX);
+		stacks_moved(0);
 		set_mask(SIG_SETMASK, old);
 	}
 	if (!dumpfile_open(d, "dump", options->dump, suffix, dump.shown,
@@ -155,7 +157,7 @@ static void stats(void)
 	dumpfile_commit(d);
 }
 
-static void serve(uint32_t actions)
+static void serve(uint32_t actions, uintptr_t sp)
 {
 	static const enum action order[NACTION] = {ACTION_GC, ACTION_STATS,
 		ACTION_LEAKS, ACTION_HEAP, ACTION_TRACE};
@@ -167,7 +169,7 @@ static void serve(uint32_t actions)
 		if (!(actions & order[i]))
 			continue;
 		if (order[i] == ACTION_STATS)
-			stats();
+			stats(sp);
 		else if (hook)
 			hook();
 		else
@@ -177,7 +179,7 @@ static void serve(uint32_t actions)
 }
 
 /* Serve with the signals blocked that writing may raise. */
-static void serve_guarded(uint32_t actions)
+static void serve_guarded(uint32_t actions, uintptr_t sp)
 {
 	const sigbits ours =
 		SIGBIT(SIGPIPE) | SIGBIT(SIGXFSZ) | SIGBIT(SIGTTOU);
@@ -186,12 +188,12 @@ static void serve_guarded(uint32_t actions)
 	long taken;
 
 	if (load_relaxed(&dump.quiet)) {
-		serve(actions);
+		serve(actions, sp);
 		return;
 	}
 	old = set_mask(SIG_BLOCK, ours);
 	before = pending_signals();
-	serve(actions);
+	serve(actions, sp);
 	do {
 		raised = pending_signals() & ~before & ours;
 		taken = raised ? sys4(SYS_rt_sigtimedwait, &raised, NULL, &zero,
@@ -224,16 +226,18 @@ static void end(void)
 	__atomic_store_n(&dump.busy, 0, __ATOMIC_SEQ_CST);
 }
 
-void dump_run(uint32_t actions)
+void dump_run(uint32_t actions, uintptr_t sp)
 {
 	int saved = errno;
 
+	if (!sp)
+		sp = (uintptr_t)__builtin_frame_address(0);
 	__atomic_fetch_or(&dump.pending, actions, __ATOMIC_SEQ_CST);
 	while (__atomic_load_n(&dump.pending, __ATOMIC_SEQ_CST) && begin()) {
 		uint32_t set =
 			__atomic_exchange_n(&dump.pending, 0, __ATOMIC_SEQ_CST);
 
-		serve_guarded(set);
+		serve_guarded(set, sp);
 		end();
 	}
 	errno = saved;

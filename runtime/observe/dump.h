@@ -13,10 +13,12 @@
  * is done, so nothing is lost, nobody waits, and a handler may interrupt
  * another one; calls of the same set meanwhile make one dump.
  *
+ * sp: where a signal has interrupted this thread, for StackInuse; 0: here.
+ *
  * Context: anywhere, signal handlers on small stacks included. Takes no lock,
  * allocates nothing, leaves errno and the signal mask as they are.
  */
-void dump_run(uint32_t actions);
+void dump_run(uint32_t actions, uintptr_t sp);
 
 /*
  * Who carries out an action other than stats. fn runs where dump_run() was

@@ -33,14 +33,13 @@
 #include "base/atomics.h"
 #include "base/errtext.h"
 #include "base/fatal.h"
-#include "base/syscall.h"
+#include "os/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -115,7 +114,6 @@ static bool failed(const struct dumpfile *d, const char *why)
 bool dumpfile_expand(
 	const char *template, uint64_t number, char *out, size_t cap)
 {
-	struct timespec now = {0};
 	struct fmt f;
 
 	fmt_init(&f, out, cap, -1);
@@ -135,8 +133,7 @@ bool dumpfile_expand(
 			fmt_str(&f, dumpfile.program);
 			break;
 		case 't':
-			sys2(SYS_clock_gettime, CLOCK_REALTIME, &now);
-			fmt_i64(&f, now.tv_sec);
+			fmt_i64(&f, clock_unix_ns() / 1000000000);
 			break;
 		default:
 			fmt_char(&f, '%');
@@ -195,15 +192,13 @@ static long open_special(const char *path)
 static bool temp_name(struct dumpfile *d, unsigned try)
 {
 	const char *slash = strrchr(d->path, '/');
-	struct timespec now = {0};
 	struct fmt f;
 
-	sys2(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
 	fmt_init(&f, d->temp, sizeof(d->temp), -1);
 	if (slash)
 		fmt_mem(&f, d->path, (size_t)(slash + 1 - d->path));
 	fmt_printf(&f, ".gostat.%d.%lx%x.tmp", dumpfile_pid(),
-		(unsigned long)now.tv_nsec, try);
+		(unsigned long)clock_mono_ns(), try);
 	fmt_cstr(&f);
 	return !f.truncated;
 }

@@ -15,6 +15,7 @@
  */
 #include "observe/memstats.h"
 #include "alloc/stats.h"
+#include "observe/stacks.h"
 #include "os/sysmem.h"
 
 #include <string.h>
@@ -42,10 +43,12 @@ static void read_heap(struct gostat_memstats *m, const struct heapstats *h)
 void memstats_read(struct gostat_memstats *m)
 {
 	struct heapstats h;
+	unsigned nthreads;
 
 	memset(m, 0, sizeof(*m));
 	heapstats_read(&h);
 	read_heap(m, &h);
+	stacks_read(&m->StackInuse, &m->StackSys, &nthreads);
 	m->MSpanSys = sysmem_sys(SYS_MSPAN);
 	m->MCacheSys = sysmem_sys(SYS_MCACHE);
 	m->BuckHashSys = sysmem_sys(SYS_BUCKHASH);

@@ -102,12 +102,12 @@ static void set(char *a, char *b)
 	options_parse((char *[]){a, b, NULL}, false);
 }
 
-/* What dump_run(actions) says on stderr. */
+/* What dump_run() says on stderr. */
 static char *said(uint32_t actions)
 {
 	capture_start(STDERR_FILENO);
 	dumpfile_init();
-	dump_run(actions);
+	dump_run(actions, 0);
 	return capture_end();
 }
 
@@ -210,7 +210,7 @@ START_TEST(test_file_size_limit)
 	signal(SIGXFSZ, unexpected);
 	set("GOSTAT_DUMP=out", NULL);
 	setrlimit(RLIMIT_FSIZE, &small);
-	dump_run(ACTION_STATS);
+	dump_run(ACTION_STATS, 0);
 	ck_assert_uint_eq(dumpfile_failures(), 1);
 	ck_assert_int_eq(count_files(), 0);
 	sigpending(&pending);
@@ -229,7 +229,7 @@ START_TEST(test_reader_is_gone)
 	close(fd[0]);
 	dup2(fd[1], STDERR_FILENO);
 	dump_init();
-	dump_run(ACTION_STATS);
+	dump_run(ACTION_STATS, 0);
 	ck_assert_uint_eq(dumpfile_failures(), 1);
 }
 END_TEST
@@ -248,7 +248,7 @@ START_TEST(test_pending_stays)
 	close(fd[0]);
 	dup2(fd[1], STDERR_FILENO);
 	dump_init();
-	dump_run(ACTION_STATS);
+	dump_run(ACTION_STATS, 0);
 	sigpending(&set);
 	ck_assert(sigismember(&set, SIGPIPE));
 }
@@ -296,19 +296,19 @@ START_TEST(test_stderr_reused)
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
 	dup2(sv[0], STDERR_FILENO);
-	dump_run(ACTION_STATS);
+	dump_run(ACTION_STATS, 0);
 	ck_assert_uint_eq(dumpfile_failures(), 1);
 	ck_assert_int_gt(read(sv[1], got, sizeof(got)), 0);
 	ck_assert_ptr_nonnull(strstr(got, "dump to stderr: "));
 
 	fd = open("base", O_RDWR | O_CREAT, 0600);
 	dup2(fd, STDERR_FILENO);
-	dump_run(ACTION_STATS);
+	dump_run(ACTION_STATS, 0);
 	ck_assert_uint_eq(dumpfile_failures(), 2);
 
 	fd = open("log", O_WRONLY | O_CREAT, 0600);
 	dup2(fd, STDERR_FILENO);
-	dump_run(ACTION_STATS);
+	dump_run(ACTION_STATS, 0);
 	ck_assert_uint_eq(dumpfile_failures(), 2);
 	ck_assert_ptr_nonnull(strstr(slurp("log"), "\nHeapAlloc = "));
 }
@@ -322,7 +322,7 @@ START_TEST(test_low_descriptors)
 	set("GOSTAT_DUMP=out", "GOSTAT_FORMAT=json");
 	close(STDIN_FILENO);
 	close(STDOUT_FILENO);
-	dump_run(ACTION_STATS);
+	dump_run(ACTION_STATS, 0);
 	ck_assert_int_eq(fcntl(STDOUT_FILENO, F_GETFD), -1);
 	ck_assert_int_eq(fcntl(STDIN_FILENO, F_GETFD), -1);
 	dup2(out, STDOUT_FILENO);
@@ -332,7 +332,7 @@ END_TEST
 
 static void on_signal(int signo UNUSED)
 {
-	dump_run(ACTION_STATS);
+	dump_run(ACTION_STATS, 0);
 }
 
 static void raise_usr1(void)
@@ -347,7 +347,7 @@ START_TEST(test_signal_in_dump)
 	set("GOSTAT_DUMP=out.%n", NULL);
 	signal(SIGUSR1, on_signal);
 	while_reading = raise_usr1;
-	dump_run(ACTION_STATS);
+	dump_run(ACTION_STATS, 0);
 	ck_assert_uint_eq(nreads, 2);
 	ck_assert_int_eq(count_files(), 2);
 }
@@ -359,7 +359,7 @@ static void heap_hook(void)
 {
 	/* Comes while busy: left behind, not lost, not recursive. */
 	if (!nheaps++)
-		dump_run(ACTION_STATS | ACTION_HEAP);
+		dump_run(ACTION_STATS | ACTION_HEAP, 0);
 }
 
 START_TEST(test_hooks_and_wishes)
@@ -368,7 +368,7 @@ START_TEST(test_hooks_and_wishes)
 
 	set("GOSTAT_DUMP=out.%n", NULL);
 	dump_hook(ACTION_HEAP, heap_hook);
-	dump_run(ACTION_HEAP);
+	dump_run(ACTION_HEAP, 0);
 	ck_assert_uint_eq(nheaps, 2);
 	ck_assert_uint_eq(nreads, 1);
 	text = said(ACTION_LEAKS);
@@ -391,15 +391,15 @@ START_TEST(test_names)
 {
 	dump_hook(ACTION_HEAP, named);
 	set("GOSTAT_DUMP=out", NULL);
-	dump_run(ACTION_HEAP);
+	dump_run(ACTION_HEAP, 0);
 	ck_assert_str_eq(names[2], "");
-	dump_run(ACTION_HEAP | ACTION_STATS);
+	dump_run(ACTION_HEAP | ACTION_STATS, 0);
 	ck_assert_str_eq(names[2], ".heap");
 	set("GOSTAT_DUMP=out.%%n", NULL);
-	dump_run(ACTION_HEAP | ACTION_STATS);
+	dump_run(ACTION_HEAP | ACTION_STATS, 0);
 	ck_assert_str_eq(names[2], ".heap");
 	set("GOSTAT_DUMP=out.%n", NULL);
-	dump_run(ACTION_HEAP | ACTION_STATS);
+	dump_run(ACTION_HEAP | ACTION_STATS, 0);
 	ck_assert_str_eq(names[2], "");
 }
 END_TEST
@@ -430,14 +430,15 @@ static void *storm(void *arg UNUSED)
 	for (int i = 0; i < 100; i++) {
 		errno = i;
 		__atomic_fetch_add(&wishes, 1, __ATOMIC_SEQ_CST);
-		dump_run(ACTION_STATS);
+		dump_run(ACTION_STATS, 0);
 		if (errno != i)
 			abort();
 	}
 	return NULL;
 }
 
-/* Every file is whole, every number is used once, no wish comes after the last dump. */
+/* Every file is whole, every number is used once, no wish comes after the last
+ * dump. */
 START_TEST(test_threads)
 {
 	pthread_t threads[4];
@@ -471,7 +472,7 @@ static void fork_hook(void)
 		dump_hook(ACTION_HEAP, NULL);
 		if (tell_child)
 			dump_fork_child();
-		dump_run(ACTION_STATS);
+		dump_run(ACTION_STATS, 0);
 		_exit((int)nreads);
 	}
 	wait(&status);
@@ -485,7 +486,7 @@ START_TEST(test_fork)
 	set("GOSTAT_DUMP=%p", NULL);
 	dump_hook(ACTION_HEAP, fork_hook);
 	tell_child = _i;
-	dump_run(ACTION_HEAP);
+	dump_run(ACTION_HEAP, 0);
 	ck_assert_int_eq(count_files(), 1);
 }
 END_TEST
@@ -504,9 +505,9 @@ START_TEST(test_quiet)
 		dup2(fd[1], STDERR_FILENO);
 		dump_quiet();
 		prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
-		dump_run(ACTION_STATS);
+		dump_run(ACTION_STATS, 0);
 		set("GOSTAT_DUMP=file", "GOSTAT_FORMAT=prometheus");
-		dump_run(ACTION_STATS);
+		dump_run(ACTION_STATS, 0);
 		syscall(SYS_exit, 3);
 	}
 	close(fd[1]);
