@@ -315,7 +315,7 @@ static bool comes_used(size_t size)
 	return r != 0 && (r < NSIZECLASS || *mc->rec[r].top != NULL);
 }
 
-void *heap_calloc(size_t n, size_t size)
+HOT void *heap_calloc(size_t n, size_t size)
 {
 	size_t bytes;
 	bool used;
@@ -348,9 +348,20 @@ static size_t headroom(size_t old, size_t size)
 	return more;
 }
 
+/* Out of line: the hit paths' stores happen in HOT code only. */
+NOINLINE HOT static void *hot_malloc(size_t size)
+{
+	return heap_malloc(size);
+}
+
+NOINLINE HOT static void hot_free(void *p)
+{
+	heap_free(p);
+}
+
 static void *move(void *p, size_t old, size_t size)
 {
-	void *q = heap_malloc(headroom(old, size));
+	void *q = hot_malloc(headroom(old, size));
 	struct mspan *from, *to;
 
 	if (!q)
@@ -360,12 +371,12 @@ static void *move(void *p, size_t old, size_t size)
 		from = arena_span((uintptr_t)p);
 		to = arena_span((uintptr_t)q);
 		if (mheap_move_pages(from, to)) {
-			heap_free(p);
+			hot_free(p);
 			return q;
 		}
 	}
 	memcpy(q, p, MIN(old, size));
-	heap_free(p);
+	hot_free(p);
 	return q;
 }
 
@@ -464,7 +475,7 @@ void *heap_memalign(size_t align, size_t size)
 	size_t want = MAX(size, (size_t)1) + mcache_slack;
 
 	if (align <= 16)
-		return heap_malloc(MAX(size, align));
+		return hot_malloc(MAX(size, align));
 	if (align <= PAGE_SIZE && want <= MAX_SMALL) {
 		unsigned c = class_by_128[(want + 127) / 128];
 
@@ -472,11 +483,11 @@ void *heap_memalign(size_t align, size_t size)
 			c = class_by_8[(want + 7) / 8];
 		for (; c < NSIZECLASS; c++)
 			if (sizeclasses[c].align >= align && c != 3)
-				return heap_malloc(
+				return hot_malloc(
 					sizeclasses[c].size - mcache_slack);
 	}
 	if (align <= PAGE_SIZE && size > MAX_SMALL)
-		return heap_malloc(size); /* a run of pages */
+		return hot_malloc(size); /* a run of pages */
 	return memalign_large(align, size);
 }
 

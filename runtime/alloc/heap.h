@@ -17,16 +17,19 @@ void heap_free_slow(void *p);
 /* Requests above SMALL_MAX: a second, slightly longer hit path. */
 void *heap_malloc_mid(size_t size);
 
+/* The hit path of malloc for size <= SMALL_MAX; NULL: heap_malloc_slow(). */
+static ALWAYS_INLINE void *heap_pop(size_t size)
+{
+	return mcache_pop(mcache_self->small[(size + 7) / 8]);
+}
+
 /* malloc: NULL when memory or a limit runs out. */
 static ALWAYS_INLINE void *heap_malloc(size_t size)
 {
 	if (likely(size <= SMALL_MAX)) {
-		struct mcache *mc = mcache_self;
-		void *p = mcache_pop(mc->small[(size + 7) / 8]);
+		void *p = heap_pop(size);
 
-		if (likely(p != NULL))
-			return p;
-		return heap_malloc_slow(size);
+		return likely(p != NULL) ? p : heap_malloc_slow(size);
 	}
 	return heap_malloc_mid(size);
 }
