@@ -1,6 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * init: the library's life in a foreign process.
+ * init: the library's life in somebody else's process.
+ *
+ *	first malloc, or the constructor, whichever comes first:
+ *		options from the environment, atfork, hooks of the heap
+ *	constructor:
+ *		what needs libc to be there
+ *
+ * The library is linked with -z initfirst: its constructor runs before those
+ * of all other libraries, libc's own included. So our atfork handlers are
+ * registered first and, since prepare handlers run in reverse order, prepare
+ * last: nobody's handler can allocate while we hold the heap's locks.
+ *
+ * Before libc's constructor there is no environ; the initial one lies on the
+ * stack, where the dynamic linker remembers the place.
+ *
+ * Nothing here starts a thread, opens a descriptor or writes a byte, unless a
+ * variable asks for it.
  */
 #include "preload/interpose.h"
 #include "alloc/heap.h"
@@ -11,9 +27,20 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+/* Exported by ld.so: the kernel's argc, argv, envp start here. */
+extern void *__libc_stack_end;
+
 static void out_of_memory(size_t size UNUSED)
 {
 	errno = ENOMEM;
+}
+
+static char **environment(void)
+{
+	long argc = *(long *)__libc_stack_end;
+	char **argv = (char **)__libc_stack_end + 1;
+
+	return environ ? environ : argv + argc + 1;
 }
 
 void preload_init(void)
@@ -23,11 +50,16 @@ void preload_init(void)
 	if (done)
 		return;
 	done = true;
-	options_parse(environ, getauxval(AT_SECURE) != 0);
+	options_parse(environment(), getauxval(AT_SECURE) != 0);
 	heap_hooks.out_of_memory = out_of_memory;
 	heap_init();
 	pthread_atfork(mcache_prefork, mcache_postfork_parent,
 		mcache_postfork_child);
+}
+
+void mheap_on_start(void)
+{
+	preload_init();
 }
 
 __attribute__((constructor)) static void on_load(void)

@@ -52,6 +52,8 @@ bool mheap_init(void)
 	/* acquire [ready]: pairs with the release below. */
 	if (likely(load_acquire(&mheap.ready)))
 		return true;
+	if (mheap_on_start)
+		mheap_on_start();
 	lock(&mheap.lock);
 	if (!mheap.ready && arena_init())
 		store_release(&mheap.ready, true); /* release [ready] */

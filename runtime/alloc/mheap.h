@@ -64,6 +64,12 @@ extern HIDDEN struct mheap mheap;
 bool mheap_init(void);
 
 /*
+ * Where it is defined (in the preload library): called before the first use,
+ * while there is one thread, to read the environment. No lock is held.
+ */
+HIDDEN void mheap_on_start(void) __attribute__((weak));
+
+/*
  * A span of a size class with every slot free, or NULL when the kernel or a
  * limit refuses. sampled: frees of its objects take the slow path. Context:
  * mheap.lock not held.
