@@ -4,12 +4,41 @@
 
 #include "base/attrs.h"
 
+/* Another name for a function of the same file. */
+#define SAME_AS(f) __attribute__((alias(#f), copy(f)))
+
 /* Make the library ready; cheap when it is. Context: any thread, any time. */
 void preload_init(void);
+
+/* Find libc's own dlopen and dlclose; cheap when done. */
+void dl_init(void);
+
+/*
+ * The handle of a library that is loaded (by name or path), or NULL. The
+ * caller owns no reference: it is good for a dlsym() at once.
+ */
+void *dl_borrow(const char *name);
 
 /* Pointers that are not ours (preload/foreign.c). */
 void foreign_free(void *p);
 void *foreign_realloc(void *p, size_t size);
 size_t foreign_usable_size(const void *p);
+
+/*
+ * C++ operators by their mangled names, which no header declares. struct
+ * nothrow is std::nothrow_t.
+ */
+struct nothrow;
+void *_Znwm(size_t size);
+void *_Znam(size_t size);
+void *_ZnwmRKSt9nothrow_t(size_t size, const struct nothrow *tag);
+void *_ZnamRKSt9nothrow_t(size_t size, const struct nothrow *tag);
+void *_ZnwmSt11align_val_t(size_t size, size_t align);
+void *_ZnamSt11align_val_t(size_t size, size_t align);
+void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align,
+	const struct nothrow *tag);
+void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align,
+	const struct nothrow *tag);
+void _ZdlPv(void *p);
 
 #endif
