@@ -65,4 +65,5 @@ void mheap_on_start(void)
 __attribute__((constructor)) static void on_load(void)
 {
 	preload_init();
+	dl_init();
 }
