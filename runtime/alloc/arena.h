@@ -28,6 +28,7 @@ struct arena {
 	uint64_t inuse[ARENA_PAGES / 64]; /* 1: in use, or not mapped */
 	uint64_t scav[ARENA_PAGES / 64];  /* 1: free and without memory */
 	struct pallocsum chunk[ARENA_CHUNKS];
+	uint32_t huge; /* bit b: 2 MiB block b asks for huge pages */
 };
 
 /*

@@ -21,7 +21,8 @@
  */
 #include "alloc/heap.h"
 #include "alloc/mcentral.h"
-#include "alloc/scavenge.h"
+#include "alloc/objinfo.h"
+#include "alloc/tick.h"
 #include "base/fatal.h"
 #include "base/options.h"
 #include "os/sysmem.h"
@@ -29,8 +30,6 @@
 #include <string.h>
 
 enum {
-	TICK = 256,	/* mallocs of a class between ticks */
-	TICK_HURRY = 8, /* while idle memory waits to be given back */
 	GROWTH_MIN = 512, /* bytes; smaller objects grow without headroom */
 };
 
@@ -82,62 +81,6 @@ HOT void *heap_malloc_mid(size_t size)
 	return heap_malloc_slow(size);
 }
 
-/* Load left so that the next tick comes after at most n mallocs. */
-static void load_countdown(struct mcache *mc, unsigned r, uint64_t n)
-{
-	struct mcache_rec *rec = &mc->rec[r];
-	struct mcache_cold *cold = &mc->cold[r];
-
-	n = MIN(n, cold->sample_left);
-	if (cold->sample_left != UINT64_MAX)
-		cold->sample_left -= n;
-	/* left first: a snapshot in between counts too few, never too many. */
-	store_relaxed(&rec->left, rec->left + (int32_t)n);
-	signal_fence();
-	own_add(&cold->loaded, n);
-}
-
-/*
- * Where much is idle: let this thread's next mallocs notice, whatever their
- * size. Once in a scavenge window, unless work is waiting already.
- */
-static void hurry(struct mcache *mc, bool now)
-{
-	uint64_t window_id = scavenge_waiting();
-
-	if (!now && (window_id == 0 || mc->hurried == window_id))
-		return;
-	mc->hurried = window_id;
-	for (unsigned r = 1; r < NREC; r++) {
-		struct mcache_rec *rec = &mc->rec[r];
-		int32_t over = rec->left - TICK_HURRY;
-
-		if (over <= 0)
-			continue;
-		own_add(&mc->cold[r].loaded, -(uint64_t)over);
-		signal_fence();
-		store_relaxed(&rec->left, TICK_HURRY);
-		if (mc->cold[r].sample_left != UINT64_MAX)
-			mc->cold[r].sample_left += (uint64_t)over;
-	}
-}
-
-/*
- * The countdown of r has run out with the malloc at hand, which is counted
- * already. True if this malloc is to be sampled.
- */
-static bool tick(struct mcache *mc, unsigned r)
-{
-	bool sample = mc->cold[r].sample_left == 0, more;
-
-	mcache_trim(mc, scavenge_now_ms());
-	more = scavenge_tick();
-	if (more)
-		hurry(mc, true);
-	load_countdown(mc, r, more ? TICK_HURRY : TICK);
-	return sample;
-}
-
 /* No memory: last chance for the program's user to learn why. */
 static void *refuse(size_t size)
 {
@@ -171,34 +114,41 @@ static void *fetch(struct mcache *mc, unsigned r)
 	return s ? (void *)s->base : NULL;
 }
 
-static void *malloc_huge(size_t size)
+/* Objects above MAX_RUN are counted by mheap. */
+static void *malloc_huge(struct mcache *mc, size_t size, size_t align)
 {
+	size_t npages, want;
 	struct mspan *s;
 
-	if (size > PTRDIFF_MAX - PAGE_SIZE)
+	if (size > PTRDIFF_MAX - (align << PAGE_SHIFT) - PAGE_SIZE)
 		return refuse(size);
-	s = mheap_alloc_large((size + mcache_slack + PAGE_SIZE - 1) >>
-			PAGE_SHIFT,
-		1, false);
+	want = size + mcache_slack;
+	npages = (want + PAGE_SIZE - 1) >> PAGE_SHIFT;
+	if (tick_samples_huge(mc, want)) {
+		void *p = objinfo_malloc_sampled(0, npages, align, size);
+
+		return p ? p : refuse(size);
+	}
+	s = mheap_alloc_large(npages, align, false);
 	return s ? (void *)s->base : refuse(size);
 }
 
-/*
- * Count one malloc of record r, unless the hit path has done so (it then left
- * a negative countdown). True if it is to be sampled.
- */
-static bool count(struct mcache *mc, unsigned r)
+/* One counted malloc of record r; size is what was asked for. */
+static void *malloc_counted(struct mcache *mc, unsigned r, size_t size)
 {
-	struct mcache_rec *rec = &mc->rec[r];
+	bool sample = tick_count(mc, r), all = mheap.record_objects;
+	void *p = NULL;
 
-	if (rec->left >= 0)
-		store_relaxed(&rec->left, rec->left - 1);
-	return rec->left < 0 && tick(mc, r);
-}
-
-static void uncount(struct mcache *mc, unsigned r)
-{
-	store_relaxed(&mc->rec[r].left, mc->rec[r].left + 1);
+	if (unlikely(sample && !all))
+		p = objinfo_malloc_sampled(r,
+			r < NSIZECLASS ? 0 : r - NSIZECLASS + 1, 1, size);
+	if (!p)
+		p = fetch(mc, r);
+	if (!p)
+		tick_uncount(mc, r);
+	else if (unlikely(all))
+		objinfo_record(p, size);
+	return p;
 }
 
 NOINLINE void *heap_malloc_slow(size_t size)
@@ -209,18 +159,14 @@ NOINLINE void *heap_malloc_slow(size_t size)
 
 	if (!mc)
 		return refuse(size);
-	r = rec_of_size(mc, size);
-	if (size > PTRDIFF_MAX || r == 0) {
-		mcache_put(mc);
-		return malloc_huge(size);
-	}
 	begin_slow(mc);
-	count(mc, r);
-	p = fetch(mc, r);
-	if (!p)
-		uncount(mc, r);
+	r = rec_of_size(mc, size);
+	if (size > PTRDIFF_MAX || r == 0)
+		p = malloc_huge(mc, size, 1);
+	else
+		p = malloc_counted(mc, r, size);
 	end_slow(mc);
-	return p ? p : refuse(size);
+	return p ? p : r ? refuse(size) : NULL;
 }
 
 static void free_foreign(void *p)
@@ -254,7 +200,7 @@ static void free_to_heap(struct mspan *s)
 {
 	mheap_free_span(s);
 	if (mcache_self != &mcache_none)
-		hurry(mcache_self, false);
+		tick_hurry(mcache_self);
 }
 
 static void push_slow(struct mcache *mc, unsigned r, struct mspan *s, void *p)
@@ -266,7 +212,7 @@ static void push_slow(struct mcache *mc, unsigned r, struct mspan *s, void *p)
 	if (rec->top >= rec->limit) {
 		bool room = mcache_make_room(mc, r);
 
-		hurry(mc, false);
+		tick_hurry(mc);
 		if (!room) {
 			mheap_free_span(s);
 			return;
@@ -294,6 +240,10 @@ NOINLINE void heap_free_slow(void *ptr)
 		return;
 	}
 	r = checked_rec(s, (uintptr_t)ptr);
+	if (s->sampled) {
+		objinfo_free_sampled(s, (uintptr_t)ptr);
+		return;
+	}
 	if (r == 0) {
 		free_to_heap(s);
 		return;
@@ -436,38 +386,58 @@ void *heap_realloc(void *p, size_t size)
 			mspan_elemsize(s));
 	if (size > PTRDIFF_MAX)
 		return refuse(size);
-	if (resize_in_place(s, size + mcache_slack))
+	if (resize_in_place(s, size + mcache_slack)) {
+		if (unlikely(s->info))
+			objinfo_resized(s, (uintptr_t)p, size);
 		return p;
+	}
 	return move(p, mspan_elemsize(s), size);
 }
 
 /* Page runs at a multiple of more than a page. */
 static void *memalign_large(size_t align, size_t size)
 {
-	size_t npages = (size + mcache_slack + PAGE_SIZE - 1) >> PAGE_SHIFT;
 	size_t step = MAX(align >> PAGE_SHIFT, (size_t)1);
-	struct mcache *mc;
+	struct mcache *mc = mcache_get();
+	size_t npages;
 	struct mspan *s;
 	unsigned r;
+	void *p;
 
-	if (size > PTRDIFF_MAX - align)
+	if (!mc || size > PTRDIFF_MAX - align)
 		return refuse(size);
+	npages = (size + mcache_slack + PAGE_SIZE - 1) >> PAGE_SHIFT;
 	npages = MAX(npages, (size_t)1);
-	if (npages > MAX_RUN) {
-		s = mheap_alloc_large(npages, step, false);
-		return s ? (void *)s->base : refuse(size);
-	}
-	mc = mcache_get();
-	if (!mc)
-		return refuse(size);
-	r = rec_of_run(npages);
 	begin_slow(mc);
-	count(mc, r);
-	s = mheap_alloc_large(npages, step, false);
-	if (!s)
-		uncount(mc, r);
+	if (npages > MAX_RUN) {
+		p = malloc_huge(mc, size, step);
+		end_slow(mc);
+		return p;
+	}
+	r = rec_of_run(npages);
+	if (tick_count(mc, r) && !mheap.record_objects) {
+		p = objinfo_malloc_sampled(r, npages, step, size);
+	} else {
+		s = mheap_alloc_large(npages, step, false);
+		p = s ? (void *)s->base : NULL;
+		if (p && mheap.record_objects)
+			objinfo_record(p, size);
+	}
+	if (!p)
+		tick_uncount(mc, r);
 	end_slow(mc);
-	return s ? (void *)s->base : refuse(size);
+	return p ? p : refuse(size);
+}
+
+/* A slot of class c, whose natural alignment is enough. */
+static void *memalign_class(unsigned c, size_t size)
+{
+	/* Requests are rounded to 8 bytes before the slack is added. */
+	void *p = hot_malloc(sizeclasses[c].size - 8 * mcache_slack);
+
+	if (p && unlikely(mheap.record_objects))
+		objinfo_resized(arena_span((uintptr_t)p), (uintptr_t)p, size);
+	return p;
 }
 
 void *heap_memalign(size_t align, size_t size)
@@ -481,10 +451,10 @@ void *heap_memalign(size_t align, size_t size)
 
 		if (want <= SMALL_MAX)
 			c = class_by_8[(want + 7) / 8];
-		for (; c < NSIZECLASS; c++)
-			if (sizeclasses[c].align >= align && c != 3)
-				return hot_malloc(
-					sizeclasses[c].size - mcache_slack);
+		while (c < NSIZECLASS && (sizeclasses[c].align < align || c == 3))
+			c++;
+		if (c < NSIZECLASS)
+			return memalign_class(c, size);
 	}
 	if (align <= PAGE_SIZE && size > MAX_SMALL)
 		return hot_malloc(size); /* a run of pages */

@@ -43,6 +43,7 @@ struct mcache_cold {
 	uint16_t room;	      /* what its memory could hold: cap <= room */
 	uint16_t misses;      /* refills since the magazine last overflowed */
 	uint16_t overflows;   /* since the last refill */
+	uint32_t epoch;	      /* of the sample rate that sample_left is for */
 };
 
 struct mcache {
@@ -57,6 +58,7 @@ struct mcache {
 	uint8_t exit_rounds;	  /* of pthread key destruction seen */
 	uint32_t slow;		  /* odd while its owner is in a slow path */
 	uint64_t trimmed_ms;	  /* last trim */
+	uint32_t ticks;		  /* while every malloc ticks */
 	uint64_t hurried;	  /* scavenge window of the last hurry */
 	uint64_t rng;		  /* xorshift state, for sampling */
 	char *bump, *bump_end;	  /* room for magazines */

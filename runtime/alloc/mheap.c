@@ -26,6 +26,8 @@
  */
 #include "alloc/mheap.h"
 #include "alloc/arena.h"
+#include "alloc/hugepage.h"
+#include "alloc/objinfo.h"
 #include "alloc/pagealloc.h"
 #include "alloc/runcache.h"
 #include "alloc/scavenge.h"
@@ -93,6 +95,7 @@ static void free_pages(struct mspan *s)
 	} else {
 		pagealloc_free(page, npages);
 	}
+	objinfo_detach(s);
 	s->state = MSPAN_FREE;
 	fixalloc_free(pool(s->nwords), s);
 }
@@ -149,6 +152,8 @@ static size_t take_pages(size_t npages, size_t align, bool *zero)
 	own_add(&mheap.pages_scav, -nscav);
 	own_add(&mheap.pages_idle, -(npages - nscav));
 	own_add(&mheap.pages_inuse, npages);
+	if (nscav && npages <= MAX_RUN)
+		hugepage_want(page, npages);
 	scavenge_took(nscav);
 	return page;
 }
@@ -187,6 +192,14 @@ static struct mspan *alloc_span(size_t npages, size_t align, unsigned nwords)
 	return s;
 }
 
+/* Under lock: undo alloc_span(). */
+static void take_back(struct mspan *s)
+{
+	own_add(&mheap.pages_inuse, -(size_t)s->npages);
+	own_add(&mheap.pages_idle, s->npages);
+	free_pages(s);
+}
+
 struct mspan *mheap_alloc_small(unsigned sizeclass, bool sampled)
 {
 	const struct sizeclass *c = &sizeclasses[sizeclass];
@@ -207,8 +220,13 @@ struct mspan *mheap_alloc_small(unsigned sizeclass, bool sampled)
 		if (c->nelems % 64)
 			s->freebits[nwords - 1] =
 				((uint64_t)1 << c->nelems % 64) - 1;
-		publish(s, sampled ? 0 : sizeclass * REC_SIZE, s->npages);
+		if (!objinfo_attach(s)) {
+			take_back(s);
+			s = NULL;
+		}
 	}
+	if (s)
+		publish(s, sampled ? 0 : sizeclass * REC_SIZE, s->npages);
 	unlock(&mheap.lock);
 	return s;
 }
@@ -259,6 +277,8 @@ struct mspan *mheap_alloc_large(size_t npages, size_t align, bool sampled)
 		s->state = MSPAN_LARGE;
 		s->nelems = 1;
 		s->sampled = sampled;
+		s->info = NULL;
+		objinfo_attach(s);
 		publish(s, large_code(s), 1);
 		count_large(npages, 1);
 		if (npages > MAX_RUN) {

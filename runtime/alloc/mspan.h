@@ -31,6 +31,12 @@ enum mspan_state {
 	MSPAN_CACHED,	/* freed large span, in runcache */
 };
 
+/* What is known of one object. */
+struct objinfo {
+	uint32_t stack;	 /* stacktab id; 0: not recorded */
+	uint32_t unused; /* slot bytes - requested bytes */
+};
+
 struct mspan {
 	uintptr_t base;
 	uint32_t npages;
@@ -48,18 +54,9 @@ struct mspan {
 	uint16_t nwords;  /* of freebits */
 	uint32_t serial;  /* changes with every use of the descriptor */
 	struct mspan *next, *prev; /* partial list, or free descriptors */
-	/*
-	 * What the profile knows of each object: one entry a slot, or NULL.
-	 * Owned by profile glue in heap.c.
-	 */
-	struct objinfo *info;
+	struct objinfo *info; /* one entry a slot, or NULL; see objinfo.c */
+	struct objinfo one;   /* the entry of a large object */
 	uint64_t freebits[]; /* nwords; none for large spans */
-};
-
-/* One object of which stack and requested size are known. */
-struct objinfo {
-	uint32_t stack;	  /* stacktab id, 0: not recorded */
-	uint32_t size_lo; /* bytes asked for, low 32 bits */
 };
 
 static ALWAYS_INLINE size_t mspan_bytes(const struct mspan *s)

@@ -24,6 +24,7 @@
  * the scavenger takes those first.
  */
 #include "alloc/pagealloc.h"
+#include "alloc/hugepage.h"
 #include "base/fatal.h"
 #include "os/sysmem.h"
 
@@ -427,6 +428,7 @@ static size_t scavenge_chunk(size_t arena, size_t c, size_t npages)
 
 		if (!sysmem_release((void *)addr, (end - i) << PAGE_SHIFT))
 			break; /* refused: advice only */
+		hugepage_broken(arena * ARENA_PAGES + i, end - i);
 		fill(a->scav, i, end - i, true);
 		done += end - i;
 	}

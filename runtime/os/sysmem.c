@@ -107,9 +107,9 @@ bool sysmem_release(void *p, size_t size)
 	return !sys_failed(sys3(SYS_madvise, p, size, MADV_DONTNEED));
 }
 
-void sysmem_hugepage(void *p, size_t size)
+void sysmem_hugepage(void *p, size_t size, bool want)
 {
-	sys3(SYS_madvise, p, size, MADV_HUGEPAGE);
+	sys3(SYS_madvise, p, size, want ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
 bool sysmem_move(void *old, void *new, size_t size)

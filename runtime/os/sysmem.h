@@ -46,8 +46,8 @@ void sysmem_unreserve(void *p, size_t size);
  */
 bool sysmem_release(void *p, size_t size);
 
-/* Ask for huge pages; advice, silently ignored when refused. */
-void sysmem_hugepage(void *p, size_t size);
+/* Ask for huge pages or no longer; advice, ignored in silence when refused. */
+void sysmem_hugepage(void *p, size_t size, bool want);
 
 /*
  * Move the pages of [old, old + size) to new by page table; both ranges are

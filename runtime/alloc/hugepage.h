@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GOSTAT_ALLOC_HUGEPAGE_H
+#define GOSTAT_ALLOC_HUGEPAGE_H
+
+#include "base/attrs.h"
+
+/*
+ * hugepage: which 2 MiB blocks of the heap ask for huge pages. Everything here
+ * runs under mheap.lock.
+ */
+
+/* A span that fills up densely begins to use these pages. */
+void hugepage_want(size_t page, size_t npages);
+
+/* Memory of these free pages was given back. */
+void hugepage_broken(size_t page, size_t npages);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GOSTAT_ALLOC_TICK_H
+#define GOSTAT_ALLOC_TICK_H
+
+#include "alloc/mcache.h"
+
+/*
+ * Count one malloc of record r, unless the hit path has done so (it then left
+ * a negative countdown). True if the profile wants to know this one.
+ */
+bool tick_count(struct mcache *mc, unsigned r);
+
+/* The malloc that was counted failed. */
+void tick_uncount(struct mcache *mc, unsigned r);
+
+/* Should an object of so many bytes that no record counts be sampled? */
+bool tick_samples_huge(struct mcache *mc, size_t bytes);
+
+/* Much has become idle: this thread's next mallocs should notice soon. */
+void tick_hurry(struct mcache *mc);
+
+/*
+ * Mean bytes between heap-profile samples (MemProfileRate): 0 none, 1 every
+ * allocation. Each class notices within TICK mallocs. Returns the old rate.
+ */
+uint64_t tick_set_sample_rate(uint64_t bytes);
+uint64_t tick_sample_rate(void);
+
+#endif
