@@ -34,6 +34,8 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+enum { SPARE_ARENAS = 4 };
+
 struct window window;
 uintptr_t window_base CACHE_ALIGNED;
 size_t window_npages;
@@ -47,7 +49,7 @@ static size_t window_arenas(size_t limit)
 	size_t n = 1024; /* 64 GiB */
 
 	if (limit != SIZE_MAX)
-		return MIN(MAX(want >> ARENA_SHIFT, (size_t)4),
+		return MIN(MAX(want >> ARENA_SHIFT, (size_t)SPARE_ARENAS),
 			(size_t)MAX_ARENAS);
 	while (n < MAX_ARENAS && n << ARENA_SHIFT < want)
 		n *= 2;
@@ -120,25 +122,23 @@ bool arena_init(void)
 /* Tables for all arenas up to the one that holds page last. */
 static bool cover(size_t last)
 {
-	size_t need = ALIGN_UP(last + 1, (size_t)ARENA_PAGES);
-	size_t bytes = (need - window_npages) * sizeof(uint16_t);
-	size_t first = window_npages / ARENA_PAGES;
+	size_t size = ALIGN_UP(sizeof(struct arena), (size_t)OS_PAGE);
 
-	if (need <= window_npages)
-		return true;
-	if (!sysmem_commit(window_code + window_npages, bytes, SYS_GC))
-		return false;
-	for (size_t i = first; i < need / ARENA_PAGES; i++) {
-		struct arena *a = sysmem_map(
-			NULL, ALIGN_UP(sizeof(*a), (size_t)OS_PAGE), SYS_GC);
+	while (window_npages <= last) {
+		struct arena *a = sysmem_map(NULL, size, SYS_GC);
 
 		if (!a)
-			return false; /* code stays committed: harmless */
+			return false;
+		if (!sysmem_commit(window_code + window_npages,
+			    ARENA_PAGES * sizeof(uint16_t), SYS_GC)) {
+			sysmem_unmap(a, size, SYS_GC);
+			return false;
+		}
 		memset(a->inuse, 0xff, sizeof(a->inuse));
 		/* release [arena]: pairs with arena_span(). */
-		store_release(&arenas[i], a);
-		window.narenas = i + 1;
-		store_relaxed(&window_npages, (i + 1) * ARENA_PAGES);
+		store_release(&arenas[window.narenas], a);
+		window.narenas++;
+		store_relaxed(&window_npages, window.narenas * ARENA_PAGES);
 	}
 	return true;
 }
@@ -193,17 +193,18 @@ size_t arena_grow(size_t npages, size_t *got)
 	return SIZE_MAX;
 }
 
-void arena_shed(void)
+void arena_shed(size_t limit)
 {
-	size_t used = ALIGN_UP(window_npages * sizeof(uint16_t),
+	/* As much again as may still be mapped, plus a few for gaps. */
+	size_t n = window.narenas + MIN(limit >> ARENA_SHIFT,
+		(size_t)MAX_ARENAS) + SPARE_ARENAS;
+	size_t keep = ALIGN_UP(n * ARENA_PAGES * sizeof(uint16_t),
 		(size_t)OS_PAGE);
-	size_t keep = MIN(ALIGN_UP(used + 64 * KIB, (size_t)OS_PAGE),
-		window.code_cap);
 
-	if (!window_code || keep == window.code_cap)
+	if (!window_code || n >= window.max_arenas)
 		return;
 	sysmem_unreserve((char *)window_code + keep, window.code_cap - keep);
 	window.code_cap = keep;
-	window.max_arenas = keep / sizeof(uint16_t) / ARENA_PAGES;
+	window.max_arenas = n;
 	window.grow = MIB;
 }

@@ -63,8 +63,11 @@ bool arena_init(void);
  */
 size_t arena_grow(size_t npages, size_t *got);
 
-/* Give up reserved address space (the program is about to limit it). */
-void arena_shed(void);
+/*
+ * Give up reserved address space: the program is about to limit all of it to
+ * limit bytes. The heap can still grow by that much. Under mheap.lock.
+ */
+void arena_shed(size_t limit);
 
 static ALWAYS_INLINE size_t arena_page(uintptr_t p)
 {
