@@ -9,12 +9,13 @@
  * must not become resident as a whole. So a block asks
  *
  *   - once the heap has HUGE_FROM bytes in use,
- *   - when a span of small or middle-sized objects begins to use untouched
- *     pages of it: such spans are packed by address and fill up,
+ *   - when a span of small objects begins to use untouched pages of it: such
+ *     spans are packed by address and fill up,
  *   - until the scavenger takes pages out of it again (else khugepaged would
  *     put them back).
  *
- * Large objects above 1 MiB never ask: they may be sparse. Where the
+ * Large objects never ask: they may be sparse (blocks of 8 to 256 KiB of which
+ * the first byte is written took twice the time when they did). Where the
  * administrator has said "never", all of this is advice that is not taken.
  */
 #include "alloc/hugepage.h"

@@ -152,8 +152,6 @@ static size_t take_pages(size_t npages, size_t align, bool *zero)
 	own_add(&mheap.pages_scav, -nscav);
 	own_add(&mheap.pages_idle, -(npages - nscav));
 	own_add(&mheap.pages_inuse, npages);
-	if (nscav && npages <= MAX_RUN)
-		hugepage_want(page, npages);
 	scavenge_took(nscav);
 	return page;
 }
@@ -225,8 +223,11 @@ struct mspan *mheap_alloc_small(unsigned sizeclass, bool sampled)
 			s = NULL;
 		}
 	}
-	if (s)
+	if (s) {
 		publish(s, sampled ? 0 : sizeclass * REC_SIZE, s->npages);
+		if (s->zeroed)
+			hugepage_want(arena_page(s->base), s->npages);
+	}
 	unlock(&mheap.lock);
 	return s;
 }
