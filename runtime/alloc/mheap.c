@@ -106,7 +106,7 @@ static bool empty_runcache(size_t npages, size_t count)
 	struct mspan *s;
 	bool any = false;
 
-	while (count-- && (s = runcache_pop(npages)) != NULL) {
+	while (count-- && (s = runcache_pop(npages, SIZE_MAX)) != NULL) {
 		free_pages(s);
 		any = true;
 	}
@@ -250,19 +250,36 @@ static unsigned large_code(const struct mspan *s)
 	return rec_of_run(s->npages) * REC_SIZE;
 }
 
+/* Under lock: the pages from npages on are free again. */
+static void cut_tail(struct mspan *s, size_t npages)
+{
+	size_t less = s->npages - npages;
+	size_t page = arena_page(s->base) + npages;
+
+	for (size_t i = page; i < page + less; i++)
+		store_relaxed(
+			&arenas[i / ARENA_PAGES]->spans[i % ARENA_PAGES], NULL);
+	pagealloc_free(page, less);
+	own_add(&mheap.pages_inuse, -less);
+	own_add(&mheap.pages_idle, less);
+	s->npages = (uint32_t)npages;
+}
+
 /* Under lock. */
 static struct mspan *take_run(size_t npages, size_t align)
 {
 	struct mspan *s = NULL;
 
 	if (npages <= MAX_RUN && align == 1 && !over_limit(npages))
-		s = runcache_take(npages);
+		s = runcache_pop(npages, npages + npages / 4);
 	if (!s)
 		return alloc_span(npages, align, 0);
+	own_add(&mheap.pages_idle, -(size_t)s->npages);
+	own_add(&mheap.pages_inuse, s->npages);
+	if (s->npages > npages)
+		cut_tail(s, npages);
 	s->zeroed = false;
 	s->serial = ++mheap.serial;
-	own_add(&mheap.pages_idle, -npages);
-	own_add(&mheap.pages_inuse, npages);
 	return s;
 }
 
@@ -336,20 +353,6 @@ static bool grow_in_place(struct mspan *s, size_t npages)
 	return true;
 }
 
-static void cut_tail(struct mspan *s, size_t npages)
-{
-	size_t less = s->npages - npages;
-	size_t page = arena_page(s->base) + npages;
-
-	for (size_t i = page; i < page + less; i++)
-		store_relaxed(
-			&arenas[i / ARENA_PAGES]->spans[i % ARENA_PAGES], NULL);
-	pagealloc_free(page, less);
-	own_add(&mheap.pages_inuse, -less);
-	own_add(&mheap.pages_idle, less);
-	scavenge_freed();
-}
-
 bool mheap_resize_large(struct mspan *s, size_t npages)
 {
 	size_t old = s->npages;
@@ -366,6 +369,8 @@ bool mheap_resize_large(struct mspan *s, size_t npages)
 		ok = grow_in_place(s, npages);
 	else
 		cut_tail(s, npages);
+	if (npages < old)
+		scavenge_freed();
 	if (ok) {
 		count_large(old, -1);
 		count_large(npages, 1);

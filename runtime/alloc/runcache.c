@@ -63,16 +63,18 @@ struct mspan *runcache_take(size_t npages)
 	return s;
 }
 
-struct mspan *runcache_pop(size_t npages)
+struct mspan *runcache_pop(size_t npages, size_t most)
 {
 	uint64_t mask = ~(uint64_t)0 << npages % 64;
 
 	for (size_t w = npages / 64; w < NELEM(rc.filled); w++) {
 		uint64_t bits = rc.filled[w] & mask;
 
-		if (bits)
-			return runcache_take(
-				w * 64 + (size_t)__builtin_ctzll(bits));
+		if (bits) {
+			size_t n = w * 64 + (size_t)__builtin_ctzll(bits);
+
+			return n <= most ? runcache_take(n) : NULL;
+		}
 		mask = ~(uint64_t)0;
 	}
 	return NULL;

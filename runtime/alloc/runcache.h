@@ -15,8 +15,8 @@ bool runcache_put(struct mspan *s);
 /* A span of exactly npages, or NULL. Its pages are dirty. */
 struct mspan *runcache_take(size_t npages);
 
-/* The shortest span of at least npages, to be freed; NULL: none. */
-struct mspan *runcache_pop(size_t npages);
+/* The shortest span of at least npages and at most most pages, or NULL. */
+struct mspan *runcache_pop(size_t npages, size_t most);
 
 /* Pages in it. */
 size_t runcache_pages(void);
