@@ -400,8 +400,7 @@ static int create_with_signals_blocked(void)
 /* The thread is gone without having ended: this is the child of a fork. */
 static void forget_thread(void)
 {
-	if (helper.stack)
-		unmap_stack();
+	helper.stack = NULL;
 	ownfd_close(&helper.pair[0]);
 	ownfd_close(&helper.pair[1]);
 	helper.running = helper.stop = false;
@@ -420,6 +419,7 @@ bool helper_start(void)
 	bool running;
 
 	lock(&helper.lock);
+	/* Its stack stays: libc, not told either, has it in a list still. */
 	if (helper.running && helper.pid != pid)
 		forget_thread();
 	if (!helper.running && !create_with_signals_blocked()) {
@@ -481,5 +481,7 @@ void helper_child(void)
 {
 	lock_reinit(&helper.fds);
 	lock_reinit(&helper.lock);
+	if (helper.stack)
+		unmap_stack();
 	forget_thread();
 }

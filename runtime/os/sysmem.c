@@ -16,6 +16,12 @@
  * MAP_NORESERVE everywhere: under the kernel's default overcommit mode it
  * keeps untouched growth from being refused; in mode 2 the kernel ignores it.
  *
+ * What is mapped anywhere goes to an area of the address space where neither
+ * the kernel nor other run-times put anything. The collector has to tell our
+ * own mappings from the program's, and the kernel merges neighbours into one:
+ * so they must never be neighbours. Addresses are given out upwards and are not
+ * used again before the end is reached; a terabyte lasts.
+ *
  * Locks: none, the counters are atomic.
  */
 #include "os/sysmem.h"
@@ -23,6 +29,8 @@
 #include "os/syscall.h"
 
 #include <errno.h>
+#include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
@@ -38,6 +46,35 @@ long sysmem_fail_after = -1;
 
 static uint64_t sys[NSYSKIND];
 
+/*
+ * Where the area may be, best first; random bits choose the 64 KiB in which it
+ * begins. As for the heap (arena.c), from which these keep away.
+ */
+static const struct place {
+	uintptr_t lo, hi;
+	unsigned bits;
+} places[] = {
+	{(uintptr_t)6 << 40, (uintptr_t)8 << 40, 24},
+	/* Free under ThreadSanitizer, and in address spaces of 39 bits. */
+	{(uintptr_t)96 << 30, (uintptr_t)128 << 30, 18},
+	/* Free under AddressSanitizer. */
+	{(uintptr_t)40 << 40, (uintptr_t)42 << 40, 24},
+	/* None of them: the kernel chooses. */
+	{0, 0, 0},
+};
+
+enum {
+	PLACE_SHIFT = 16,
+	TRIES = 8, /* neighbours in the way; then the kernel may choose */
+};
+/* Somebody is here: how far to go on. Most people reserve less. */
+#define STEP ((size_t)1 << 30)
+
+static struct area {
+	const struct place *place; /* NULL: not chosen yet */
+	uintptr_t next;
+} area;
+
 /* Counts down the injected failures; true when this request must fail. */
 static bool inject(void)
 {
@@ -51,35 +88,119 @@ static bool inject(void)
 	return false;
 }
 
-static void *map(void *at, size_t size, int prot, int flags)
+/* mmap; with at, exactly there. NULL and *error when refused. */
+static void *map_at(uintptr_t at, size_t size, int prot, int flags, int *error)
 {
 	long r;
 
+	flags |= MAP_ANONYMOUS | MAP_NORESERVE | (at ? MAP_FIXED_NOREPLACE : 0);
+	r = sys6(SYS_mmap, (long)at, (long)size, prot, flags, -1, 0);
+	*error = sys_failed(r) ? (int)-r : 0;
+	if (*error)
+		return NULL;
+	if (at && (uintptr_t)r != at) {
+		/* before Linux 4.17 the flag is only a hint */
+		sys2(SYS_munmap, r, size);
+		*error = EEXIST;
+		return NULL;
+	}
+	return (void *)r;
+}
+
+static uint64_t random_bits(void)
+{
+	const unsigned char *r = (const void *)getauxval(AT_RANDOM);
+	uint64_t bits = 0;
+
+	if (r)
+		memcpy(&bits, r + 8, sizeof(bits));
+	return bits * 0xd1342543de82ef95;
+}
+
+/* The first place that is vacant: sanitizers fill whole terabytes. */
+static void choose_place(void)
+{
+	const struct place *k = places;
+	uintptr_t at = 0, none = 0;
+
+	for (; k->hi; k++) {
+		int error;
+		void *p;
+
+		at = k->lo + (random_bits() >> (64 - k->bits) << PLACE_SHIFT);
+		p = map_at(at, OS_PAGE, PROT_NONE, MAP_PRIVATE, &error);
+		if (p) {
+			sys2(SYS_munmap, p, OS_PAGE);
+			break;
+		}
+	}
+	/* Threads that choose at the same time choose the same. */
+	cas_relaxed(&area.next, &none, at);
+	/* release [place]: next is set. */
+	store_release(&area.place, k);
+}
+
+static void *map_anywhere(size_t size, int prot, int flags)
+{
+	const struct place *k;
+	int error;
+
 	if (inject())
 		return NULL;
-	flags |= MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-	r = sys6(SYS_mmap, (long)at, (long)size, prot, flags, -1, 0);
-	return sys_failed(r) ? NULL : (void *)r;
+	/* acquire [place]: next is read behind it. */
+	if (!load_acquire(&area.place))
+		choose_place();
+	k = load_relaxed(&area.place);
+	for (int i = 0; i < TRIES && k->hi; i++) {
+		uintptr_t at = add_relaxed(&area.next, size);
+		void *p;
+
+		if (at < k->lo || at > k->hi - size) {
+			/* Once around: what is mapped still is in the way. */
+			store_relaxed(&area.next, k->lo);
+			continue;
+		}
+		p = map_at(at, size, prot, flags, &error);
+		if (p || error != EEXIST)
+			return p;
+		add_relaxed(&area.next, STEP);
+	}
+	return map_at(0, size, prot, flags, &error);
+}
+
+bool sysmem_owns(uintptr_t p)
+{
+	const struct place *k = load_relaxed(&area.place);
+
+	return k && p - k->lo < k->hi - k->lo;
 }
 
 void *sysmem_map(void *at, size_t size, enum syskind kind)
 {
-	void *p = map(at, size, PROT_READ | PROT_WRITE,
-		at ? MAP_FIXED_NOREPLACE : 0);
+	int prot = PROT_READ | PROT_WRITE, error;
+	void *p = NULL;
 
-	if (!p)
-		return NULL;
-	if (at && p != at) { /* before Linux 4.17 the flag is only a hint */
-		sys2(SYS_munmap, p, size);
-		return NULL;
-	}
-	add_relaxed(&sys[kind], size);
+	if (!at)
+		p = map_anywhere(size, prot, MAP_PRIVATE);
+	else if (!inject())
+		p = map_at((uintptr_t)at, size, prot, MAP_PRIVATE, &error);
+	if (p)
+		add_relaxed(&sys[kind], size);
+	return p;
+}
+
+void *sysmem_map_shared(size_t size, enum syskind kind)
+{
+	void *p = map_anywhere(size, PROT_READ | PROT_WRITE, MAP_SHARED);
+
+	if (p)
+		add_relaxed(&sys[kind], size);
 	return p;
 }
 
 void *sysmem_reserve(size_t size)
 {
-	return map(NULL, size, PROT_NONE, 0);
+	return map_anywhere(size, PROT_NONE, MAP_PRIVATE);
 }
 
 bool sysmem_commit(void *p, size_t size, enum syskind kind)

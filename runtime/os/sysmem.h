@@ -29,6 +29,12 @@ enum { OS_PAGE = 4096, HUGE_PAGE = 2 << 20 };
  */
 void *sysmem_map(void *at, size_t size, enum syskind kind);
 
+/*
+ * As above anywhere, but a fork and its parent go on sharing it: what a copy of
+ * this process writes there, this process reads.
+ */
+void *sysmem_map_shared(size_t size, enum syskind kind);
+
 /* Address space only: faults on access. NULL when refused. */
 void *sysmem_reserve(size_t size);
 
@@ -55,6 +61,13 @@ void sysmem_hugepage(void *p, size_t size, bool want);
  * (before Linux 5.7, or refused).
  */
 bool sysmem_move(void *old, void *new, size_t size);
+
+/*
+ * Is p in the part of the address space that all of the above use when they may
+ * choose? So it is not the program's: never a root, whatever is mapped there.
+ * (Where that part is taken, the kernel chooses and this is false.)
+ */
+bool sysmem_owns(uintptr_t p);
 
 /* Bytes accounted to kind now. */
 uint64_t sysmem_sys(enum syskind kind);

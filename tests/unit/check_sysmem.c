@@ -6,6 +6,7 @@
 #include "support/run.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
@@ -71,6 +72,57 @@ START_TEST(books_are_right)
 			MUST_EQ(maps_anonymous() - before, all_sys());
 	}
 	ck_assert_int_eq(errno, 77);
+}
+END_TEST
+
+/* Ours are told from the program's, which are never next to them. */
+START_TEST(ours)
+{
+	char mine[64], *p[20], *theirs, *reserved = sysmem_reserve(MIB);
+
+	if (SANITIZED)
+		return; /* the area may be full of shadow */
+	theirs = mmap(NULL, MIB, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (size_t i = 0; i < NELEM(p); i++) {
+		p[i] = i % 2 ? sysmem_map(NULL, MIB, SYS_OTHER)
+			     : sysmem_map_shared(MIB, SYS_OTHER);
+		ck_assert(sysmem_owns((uintptr_t)p[i]));
+		ck_assert(sysmem_owns((uintptr_t)p[i] + MIB - 1));
+	}
+	ck_assert(sysmem_owns((uintptr_t)reserved));
+	ck_assert(!sysmem_owns((uintptr_t)theirs));
+	ck_assert(!sysmem_owns((uintptr_t)mine));
+	ck_assert(!sysmem_owns((uintptr_t)sysmem_owns));
+	ck_assert(!sysmem_owns((uintptr_t)malloc(1)));
+	ck_assert(!sysmem_owns(0) && !sysmem_owns(UINTPTR_MAX));
+	/* A neighbour that was there first is walked around. */
+	theirs = mmap(p[19] + MIB, 64 * MIB, PROT_NONE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	ck_assert_ptr_eq(theirs, p[19] + MIB);
+	p[0] = sysmem_map(NULL, MIB, SYS_OTHER);
+	ck_assert(p[0] && sysmem_owns((uintptr_t)p[0]));
+}
+END_TEST
+
+static bool write_one(void *p)
+{
+	++*(int *)p;
+	return true;
+}
+
+START_TEST(shared_with_a_fork)
+{
+	int *shared = sysmem_map_shared(OS_PAGE, SYS_OTHER);
+	int *private = sysmem_map(NULL, OS_PAGE, SYS_OTHER);
+
+	ck_assert_uint_eq(sysmem_sys(SYS_OTHER), 2 * OS_PAGE);
+	in_child(write_one, shared);
+	in_child(write_one, private);
+	ck_assert_int_eq(*shared, 1);
+	ck_assert_int_eq(*private, 0);
+	sysmem_unmap(shared, OS_PAGE, SYS_OTHER);
+	ck_assert_uint_eq(sysmem_sys(SYS_OTHER), OS_PAGE);
 }
 END_TEST
 
@@ -181,6 +233,8 @@ int main(void)
 	TCase *tc = new_case(s, "sysmem");
 
 	tcase_add_test(tc, books_are_right);
+	tcase_add_test(tc, ours);
+	tcase_add_test(tc, shared_with_a_fork);
 	tcase_add_test(tc, exactly_there_or_not);
 	tcase_add_test(tc, released_is_zero);
 	tcase_add_test(tc, moved_by_page_table);

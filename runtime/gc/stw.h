@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GOSTAT_GC_STW_H
+#define GOSTAT_GC_STW_H
+
+#include "base/attrs.h"
+
+/*
+ * stw: bring every thread of the program to rest, and know where each stands.
+ *
+ *	struct stw *w = &stw;
+ *
+ *	if (stw_stop(w, limit_ns) == STW_OK) {
+ *		... memory does not change, see the exceptions in w->n* ...
+ *		stw_start(w);
+ *	}
+ *
+ * Between the two calls the caller must not allocate from the heap, take any
+ * lock of libc's or of the loader's, or take a lock of ours that threads of the
+ * program take: its holder may be at rest. System calls are fine.
+ */
+
+/* How a thread was brought to rest, from the best to the worst. */
+enum stw_how {
+	STW_GONE = 0, /* ended meanwhile: nothing to look at */
+	STW_PARKED,   /* inside a wrapped call; waits on its way out */
+	STW_SIGNAL,   /* waits in the handler of our signal */
+	STW_TRACE,    /* held by ptrace */
+	/*
+	 * Inside the kernel and bound to enter our handler before anything
+	 * else (vfork, a dead NFS server): at rest, but its callee-saved
+	 * registers cannot be read.
+	 */
+	STW_BLOCKED,
+	/* Refuses our signal and can't be traced: not at rest at all. */
+	STW_RUNNING,
+};
+
+struct stw_thread {
+	int tid;
+	uint32_t how; /* enum stw_how; STW_ASKED and others below while stopping */
+	uint32_t word; /* stw_word of the stop that the rest belongs to */
+	/*
+	 * Lowest address in use on the stack that the thread is on; all
+	 * registers lie above it (or in regs). 0: not known, take all of it.
+	 */
+	uintptr_t sp;
+	/*
+	 * The handler may run on an alternate stack, [sp, alt_hi) then. This is
+	 * the stack pointer of what it interrupted, less the red zone; else 0.
+	 */
+	uintptr_t interrupted_sp;
+	/* The alternate signal stack that the kernel holds for it; or 0, 0. */
+	uintptr_t alt_lo, alt_hi;
+	/* Thread descriptor (what %fs points to); 0: not known. */
+	uintptr_t tcb;
+	/* In the middle of pthread_create: a stack without a thread exists. */
+	bool creating;
+	/* Registers that lie on no stack of the program, STW_TRACE only. */
+	const uintptr_t *regs;
+	size_t nregs;
+};
+
+/* Everything known about one stop. Lives in stw.c, there is only one world. */
+struct stw {
+	/* The caller's own: rbx, rbp, r12 to r15, then its stack pointer. */
+	uintptr_t self_regs[6];
+	uintptr_t self_sp;
+	uintptr_t self_tcb;
+	int self_tid;
+	bool self_hidden; /* the caller is the library's helper: no roots */
+
+	unsigned n;	   /* threads other than the caller, GONE included */
+	unsigned nparked, nsignal, ntrace; /* by how; for tests and traces */
+	unsigned nblocked; /* registers unknown */
+	unsigned nrunning; /* not at rest: the snapshot may be torn */
+	int64_t stopped_ns; /* monotonic clock: when the first was asked */
+	int64_t rest_ns;    /* when the last was at rest */
+};
+
+enum stw_result {
+	STW_OK,
+	STW_NO_THREADS, /* /proc can't be read: who is there? */
+	STW_NO_MEMORY,
+	STW_NO_SIGNAL, /* the handler can't be installed (seccomp) */
+	STW_LATE, /* a thread did not get there in time: ask again later */
+};
+
+/*
+ * Stop the world. On STW_OK every thread but the caller and the library's
+ * helper is at rest, no thread is inside the allocator's slow paths or hot
+ * section, and *w says where each one stands. On every other result the world
+ * runs on. limit_ns bounds the time from the first thread stopped to the last;
+ * 0 means STW_LIMIT_NS.
+ *
+ * Holds stw.lock (LOCK_STW) and blocks the caller's signals until stw_start().
+ * Context: any thread, no lock of ours held but LOCK_GC, not in a signal
+ * handler that interrupted the allocator.
+ */
+enum stw_result stw_stop(struct stw *w, int64_t limit_ns);
+#define STW_LIMIT_NS INT64_C(200000000) /* 10 scheduler slices on a busy CPU */
+
+/* Let everybody go. */
+void stw_start(struct stw *w);
+
+/* The i-th thread, i < w->n. Valid until the next stw_stop(), and in the
+ * snapshot's child. */
+const struct stw_thread *stw_thread(const struct stw *w, unsigned i);
+
+/* "cannot list the threads" and so on, for messages. */
+const char *stw_why(enum stw_result r);
+
+/*
+ * Around fork, outermost: no stop while a fork is under way, and no stop is
+ * inherited. In the child the caller's park record gets its new owner.
+ */
+void stw_prefork(void);
+void stw_postfork_parent(void);
+void stw_postfork_child(void);
+
+/* For tests: make one way of stopping unavailable. */
+enum {
+	STW_NO_MEMBARRIER = 1, /* parked threads are not believed at first */
+	STW_NO_PTRACE = 2,
+	STW_NO_PARK = 4, /* everybody gets the signal */
+};
+extern unsigned stw_without;
+
+#endif
