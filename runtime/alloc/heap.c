@@ -20,6 +20,7 @@
  * latest when the magazine is flushed: the middle of a slot, a double free.
  */
 #include "alloc/heap.h"
+#include "alloc/limits.h"
 #include "alloc/mcentral.h"
 #include "alloc/objinfo.h"
 #include "alloc/tick.h"
@@ -480,9 +481,10 @@ void heap_init(void)
 		return;
 	done = true;
 	if (options->maxheap)
-		mheap_set_max_heap(options->maxheap);
+		limits_set_max_heap(options->maxheap);
+	limits_set_warn(options->warn_heap);
 	if (options->memlimit >= 0)
-		mheap_set_memory_limit(options->memlimit);
+		limits_set_memory(options->memlimit);
 }
 
 void heap_check(void)

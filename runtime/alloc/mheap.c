@@ -27,6 +27,7 @@
 #include "alloc/mheap.h"
 #include "alloc/arena.h"
 #include "alloc/hugepage.h"
+#include "alloc/limits.h"
 #include "alloc/objinfo.h"
 #include "alloc/pagealloc.h"
 #include "alloc/runcache.h"
@@ -40,9 +41,6 @@
 
 struct mheap mheap = {
 	.lock = LOCK_INIT(LOCK_MHEAP),
-	.max_heap = SIZE_MAX,
-	.memory_limit = SIZE_MAX,
-	.warn_heap = SIZE_MAX,
 	.spans = {{.size = SPAN_BYTES(0), .kind = SYS_MSPAN},
 		{.size = SPAN_BYTES(2), .kind = SYS_MSPAN},
 		{.size = SPAN_BYTES(8), .kind = SYS_MSPAN},
@@ -125,11 +123,31 @@ static bool grow(size_t npages, size_t align)
 	return true;
 }
 
-static bool over_limit(size_t npages)
+/* Under lock: idle pages lose their memory. */
+static size_t give_back(size_t npages)
 {
-	size_t max = mheap.max_heap >> PAGE_SHIFT;
+	size_t n = pagealloc_scavenge(npages);
 
-	return mheap.pages_inuse > max || npages > max - mheap.pages_inuse;
+	own_add(&mheap.pages_idle, -n);
+	own_add(&mheap.pages_scav, n);
+	own_add(&mheap.scavenged_total, n << PAGE_SHIFT);
+	return n;
+}
+
+/* Under lock: pages were taken, nscav of them without memory so far. */
+static void took(size_t npages, size_t nscav)
+{
+	size_t excess;
+
+	own_add(&mheap.pages_scav, -nscav);
+	own_add(&mheap.pages_idle, -(npages - nscav));
+	own_add(&mheap.pages_inuse, npages);
+	scavenge_took();
+	excess = limits_excess(nscav);
+	if (unlikely(excess)) {
+		empty_runcache(1, SIZE_MAX);
+		give_back(excess);
+	}
 }
 
 /* Under lock: npages free pages in a row, growing the heap if need be. */
@@ -137,7 +155,7 @@ static size_t take_pages(size_t npages, size_t align, bool *zero)
 {
 	size_t page, nscav;
 
-	if (over_limit(npages))
+	if (limits_refuse(npages))
 		return SIZE_MAX;
 	page = pagealloc_take(npages, align, zero, &nscav);
 	/* Split what is cached, then join it, before the heap grows. */
@@ -149,10 +167,7 @@ static size_t take_pages(size_t npages, size_t align, bool *zero)
 		page = pagealloc_take(npages, align, zero, &nscav);
 	if (page == SIZE_MAX)
 		return SIZE_MAX;
-	own_add(&mheap.pages_scav, -nscav);
-	own_add(&mheap.pages_idle, -(npages - nscav));
-	own_add(&mheap.pages_inuse, npages);
-	scavenge_took(nscav);
+	took(npages, nscav);
 	return page;
 }
 
@@ -270,7 +285,7 @@ static struct mspan *take_run(size_t npages, size_t align)
 {
 	struct mspan *s = NULL;
 
-	if (npages <= MAX_RUN && align == 1 && !over_limit(npages))
+	if (npages <= MAX_RUN && align == 1 && !limits_refuse(npages))
 		s = runcache_pop(npages, npages + npages / 4);
 	if (!s)
 		return alloc_span(npages, align, 0);
@@ -344,12 +359,9 @@ static bool grow_in_place(struct mspan *s, size_t npages)
 	size_t page = arena_page(s->base) + s->npages;
 	bool zero;
 
-	if (over_limit(more) || !pagealloc_take_at(page, more, &zero, &nscav))
+	if (limits_refuse(more) || !pagealloc_take_at(page, more, &zero, &nscav))
 		return false;
-	own_add(&mheap.pages_scav, -nscav);
-	own_add(&mheap.pages_idle, -(more - nscav));
-	own_add(&mheap.pages_inuse, more);
-	scavenge_took(nscav);
+	took(more, nscav);
 	return true;
 }
 
@@ -404,10 +416,7 @@ size_t mheap_scavenge(size_t npages)
 
 	lock(&mheap.lock);
 	empty_runcache(1, SIZE_MAX);
-	n = pagealloc_scavenge(npages);
-	own_add(&mheap.pages_idle, -n);
-	own_add(&mheap.pages_scav, n);
-	own_add(&mheap.scavenged_total, n << PAGE_SHIFT);
+	n = give_back(npages);
 	unlock(&mheap.lock);
 	return n;
 }
@@ -415,24 +424,6 @@ size_t mheap_scavenge(size_t npages)
 void mheap_free_os_memory(void)
 {
 	mheap_scavenge(SIZE_MAX);
-}
-
-int64_t mheap_set_memory_limit(int64_t bytes)
-{
-	size_t old = load_relaxed(&mheap.memory_limit);
-
-	if (bytes >= 0)
-		store_relaxed(&mheap.memory_limit,
-			bytes == INT64_MAX ? SIZE_MAX : (size_t)bytes);
-	return old > INT64_MAX ? INT64_MAX : (int64_t)old;
-}
-
-size_t mheap_set_max_heap(size_t bytes)
-{
-	size_t old = load_relaxed(&mheap.max_heap);
-
-	store_relaxed(&mheap.max_heap, bytes ? bytes : SIZE_MAX);
-	return old == SIZE_MAX ? 0 : old;
 }
 
 static void check_page(size_t i, size_t *used)

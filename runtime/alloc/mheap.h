@@ -49,11 +49,6 @@ struct mheap {
 	/* TotalAlloc by growing in place: neither malloc nor free. */
 	uint64_t grown_bytes, shrunk_bytes;
 
-	/* Limits in bytes; SIZE_MAX: none. */
-	size_t max_heap;     /* GOSTAT_MAXHEAP, hard */
-	size_t memory_limit; /* GOMEMLIMIT, soft */
-	size_t warn_heap;    /* GOSTAT_WARN_HEAP */
-
 	uint32_t serial;
 	struct fixalloc spans[4]; /* by words of freebits: 0, 2, 8, 16 */
 };
@@ -102,12 +97,6 @@ size_t mheap_scavenge(size_t npages);
 
 /* debug.FreeOSMemory without the collection. */
 void mheap_free_os_memory(void);
-
-/* debug.SetMemoryLimit: old value; negative only reads; INT64_MAX: none. */
-int64_t mheap_set_memory_limit(int64_t bytes);
-
-/* Hard limit; 0: none. Old value. */
-size_t mheap_set_max_heap(size_t bytes);
 
 /* Bytes that count against GOMEMLIMIT: Sys - HeapReleased, stacks left out. */
 uint64_t mheap_mapped_ready(void);

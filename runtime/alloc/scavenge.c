@@ -21,7 +21,7 @@
  * millisecond; while more is waiting ticks come at shorter distance.
  *
  * With a memory limit (GOMEMLIMIT) there is no waiting: what would exceed it
- * is preceded by giving back as much idle memory as is over the limit.
+ * is preceded by giving back as much idle memory as is over it (limits.c).
  *
  * Invariant: S1 lowwater <= mheap.pages_idle, under mheap.lock.
  *
@@ -61,26 +61,11 @@ uint64_t scavenge_now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* Under mheap.lock. The memory limit: make room for what was just taken. */
-static void enforce_limit(size_t nscav)
-{
-	uint64_t limit = load_relaxed(&mheap.memory_limit), ready;
-
-	if (limit == SIZE_MAX || nscav == 0)
-		return;
-	ready = mheap_mapped_ready();
-	if (ready > limit)
-		scav.todo = MAX(scav.todo,
-			MIN((size_t)((ready - limit) >> PAGE_SHIFT) + 1,
-				mheap.pages_idle));
-}
-
-void scavenge_took(size_t nscav)
+void scavenge_took(void)
 {
 	store_relaxed(&scav.last_op, scavenge_now_ms());
 	scav.lowwater = MIN(scav.lowwater, mheap.pages_idle);
 	scav.todo = MIN(scav.todo, mheap.pages_idle);
-	enforce_limit(nscav);
 }
 
 void scavenge_freed(void)

@@ -8,8 +8,8 @@
  * scavenge: when free pages go back to the kernel. See scavenge.c.
  */
 
-/* mheap took pages, nscav of them new to memory. Under mheap.lock. */
-void scavenge_took(size_t nscav);
+/* mheap took pages. Under mheap.lock. */
+void scavenge_took(void);
 
 /* Pages became idle. Under mheap.lock. */
 void scavenge_freed(void);

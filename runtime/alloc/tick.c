@@ -23,6 +23,7 @@
  * so drawing again does not bias it.
  */
 #include "alloc/tick.h"
+#include "alloc/limits.h"
 #include "alloc/scavenge.h"
 
 enum {
@@ -151,13 +152,16 @@ static bool sample_due(struct mcache *mc, unsigned r)
 static bool tick(struct mcache *mc, unsigned r)
 {
 	bool due = sample_due(mc, r), more;
+	uint64_t now;
 
 	if (load_relaxed(&rate) == 1) { /* too often for housekeeping */
 		load(mc, r, 1);
 		if (++mc->ticks % TICK)
 			return due;
 	}
-	mcache_trim(mc, scavenge_now_ms());
+	now = scavenge_now_ms();
+	mcache_trim(mc, now);
+	limits_tick(now);
 	more = scavenge_tick();
 	if (more)
 		hurry(mc);

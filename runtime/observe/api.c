@@ -8,6 +8,7 @@
  * itself) is there all the same, so that code carried over from Go compiles.
  */
 #include "gostat.h"
+#include "alloc/limits.h"
 #include "alloc/mheap.h"
 #include "base/attrs.h"
 #include "observe/memstats.h"
@@ -28,12 +29,12 @@ void gostat_free_os_memory(void)
 
 int64_t gostat_set_memory_limit(int64_t bytes)
 {
-	return mheap_set_memory_limit(bytes);
+	return limits_set_memory(bytes);
 }
 
 size_t gostat_set_max_heap(size_t bytes)
 {
-	return mheap_set_max_heap(bytes);
+	return limits_set_max_heap(bytes);
 }
 
 int gostat_num_cpu(void)

@@ -3,6 +3,7 @@
  * emit_env: what Prometheus shows next to MemStats, from this process. Apart
  * from emit.c, which the tool links without the runtime behind it.
  */
+#include "alloc/limits.h"
 #include "alloc/mheap.h"
 #include "base/options.h"
 #include "observe/emit.h"
@@ -11,7 +12,7 @@
 void emit_env_read(struct emit_env *env)
 {
 	env->gogc = options->gogc;
-	env->memlimit = mheap_set_memory_limit(-1);
+	env->memlimit = limits_set_memory(-1);
 	env->threads = tasks_count();
 	env->gomaxprocs = cpus_usable();
 }
