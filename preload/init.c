@@ -21,6 +21,7 @@
 #include "preload/interpose.h"
 #include "alloc/heap.h"
 #include "base/options.h"
+#include "preload/signal.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -66,4 +67,5 @@ __attribute__((constructor)) static void on_load(void)
 {
 	preload_init();
 	dl_init();
+	signal_init();
 }

@@ -274,6 +274,7 @@ void dump_init(void)
 void dump_fork_child(void)
 {
 	dump.pending = 0;
+	dump.number = 0;
 	dump.busy = 0;
 }
 

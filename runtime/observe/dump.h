@@ -37,7 +37,10 @@ const char *dump_name(enum action action, uint64_t *number);
 /* At load. */
 void dump_init(void);
 
-/* In the child of fork: whatever another thread was writing is not ours. */
+/*
+ * In the child of fork: what another thread was writing is not ours, and our
+ * dumps count from 1.
+ */
 void dump_fork_child(void);
 
 /* The program has restricted its system calls: only stderr from now on. */

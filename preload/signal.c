@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * signal: GOSTAT_SIGNAL without the program noticing.
+ *
+ * Where a signal of ours has its default action, our handler stands in the
+ * kernel, and the program is told SIG_DFL. Everything else is the program's: a
+ * handler of its own or SIG_IGN goes to the kernel as it is, and wins. When it
+ * goes back to SIG_DFL, ours comes back.
+ *
+ *	program says          kernel has      program is told
+ *	SIG_DFL, or nothing   on_signal       SIG_DFL
+ *	SIG_IGN               SIG_IGN         SIG_IGN
+ *	its handler           its handler     its handler
+ *
+ * So the kernel's table is the state, there is no second one to keep in step:
+ * on the way in SIG_DFL becomes on_signal, libc does what it does, on the way
+ * out on_signal becomes SIG_DFL. Only flags and mask of the program's SIG_DFL
+ * (which mean nothing, but can be read back) are kept here.
+ *
+ * Signals that are blocked, waited for or read from a signalfd never reach a
+ * handler, and exec resets ours to SIG_DFL: nothing to do for either.
+ *
+ * USR1, USR2 and the real-time signals exist for such requests and end here.
+ * Any other signal (TERM, say, or SEGV) is a reason to dump, not to live on: it
+ * takes its default effect afterwards.
+ *
+ * Raising what it has just set to SIG_DFL is how a program ends itself so that
+ * its parent sees the signal; such a signal keeps its meaning. One that was
+ * never touched, or comes from outside, is a request.
+ *
+ * Invariants:
+ *   I1  no call here ever shows on_signal to the program;
+ *   I2  a signal that was ignored or handled when we came stays so.
+ *
+ * Locks: none; calls from signal handlers are as good as libc's are.
+ * Rejected: chaining to the program's handler (a dump would change what
+ * interrupts its calls); signalfd (needs the signal blocked, and a thread).
+ */
+#include "preload/signal.h"
+#include "base/fatal.h"
+#include "base/options.h"
+#include "base/signame.h"
+#include "base/syscall.h"
+#include "observe/dump.h"
+#include "preload/interpose.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+/* One signal of GOSTAT_SIGNAL. */
+struct taken {
+	int signo;
+	uint32_t actions;
+	bool reset;	       /* the program has set SIG_DFL itself */
+	bool told;	       /* that the program has its own handler */
+	struct sigaction view; /* the program's SIG_DFL */
+};
+
+static struct {
+	unsigned n;
+	struct taken of[MAX_SIGNALS];
+} taken;
+
+/* What we stand in front of: libc, or another library like us. */
+static struct {
+	int (*sigaction)(
+		int signo, const struct sigaction *new, struct sigaction *old);
+	sighandler_t (*signal)(int signo, sighandler_t handler);
+	sighandler_t (*sysv_signal)(int signo, sighandler_t handler);
+	sighandler_t (*sigset)(int signo, sighandler_t handler);
+	int (*sigignore)(int signo);
+} next;
+
+/* Constructors of other libraries may call before signal_init(). */
+static void resolve(void)
+{
+	if (likely(next.sigaction != NULL))
+		return;
+	next.signal =
+		(sighandler_t(*)(int, sighandler_t))dlsym(RTLD_NEXT, "signal");
+	next.sysv_signal = (sighandler_t(*)(int, sighandler_t))dlsym(
+		RTLD_NEXT, "__sysv_signal");
+	next.sigset =
+		(sighandler_t(*)(int, sighandler_t))dlsym(RTLD_NEXT, "sigset");
+	next.sigignore = (int (*)(int))dlsym(RTLD_NEXT, "sigignore");
+	next.sigaction = (int (*)(int, const struct sigaction *,
+		struct sigaction *))dlsym(RTLD_NEXT, "sigaction");
+}
+
+static struct taken *find(int signo)
+{
+	for (unsigned i = 0; i < taken.n; i++)
+		if (taken.of[i].signo == signo)
+			return &taken.of[i];
+	return NULL;
+}
+
+/* Requests, as opposed to events that happen to a process. */
+static bool ends_here(int signo)
+{
+	return signo == SIGUSR1 || signo == SIGUSR2 || signo >= SIGRTMIN;
+}
+
+static void on_signal(int signo, siginfo_t *info, void *context);
+
+static sighandler_t ours(void)
+{
+	return (sighandler_t)(uintptr_t)on_signal;
+}
+
+static void install(int signo)
+{
+	struct sigaction sa = {
+		.sa_sigaction = on_signal,
+		.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK,
+	};
+
+	next.sigaction(signo, &sa, NULL);
+}
+
+/* The default action, from our handler; comes back if it is not the end. */
+static void pass_on(int signo, const siginfo_t *info)
+{
+	struct sigaction dfl = {.sa_handler = SIG_DFL};
+	uint64_t bit = UINT64_C(1) << (signo - 1), old;
+
+	next.sigaction(signo, &dfl, NULL);
+	if (info->si_code > 0)
+		return; /* a fault: it happens again, with its own context */
+	sys3(SYS_tgkill, sys0(SYS_getpid), sys0(SYS_gettid), signo);
+	sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, &old, sizeof(bit));
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, sizeof(old));
+	install(signo);
+}
+
+static bool sent_to_itself(const siginfo_t *info)
+{
+	if (info->si_code != SI_USER && info->si_code != SI_TKILL &&
+		info->si_code != SI_QUEUE)
+		return false;
+	return info->si_pid == (pid_t)sys0(SYS_getpid);
+}
+
+static void on_signal(int signo, siginfo_t *info, void *context)
+{
+	const ucontext_t *uc = context;
+	struct taken *t = find(signo);
+	int saved = errno;
+
+	if (t->reset && sent_to_itself(info)) {
+		pass_on(signo, info);
+	} else {
+		dump_run(t->actions, (uintptr_t)uc->uc_mcontext.gregs[REG_RSP]);
+		if (!ends_here(signo))
+			pass_on(signo, info);
+	}
+	errno = saved;
+}
+
+/* Once for each signal, and only to a user who has asked for it. */
+static void tell(struct taken *t, const char *what)
+{
+	char name[SIGNAME_MAX];
+
+	if (t->told || !(options->signal.given || options->verbose))
+		return;
+	t->told = true;
+	warn("%s %s, so there are no dumps on it; GOSTAT_SIGNAL can name "
+	     "another signal",
+		signame(t->signo, name), what);
+}
+
+/*
+ * After a call that has given libc the handler h for t: if that is ours,
+ * remember what else libc has set, and set what we need.
+ */
+static void settle(struct taken *t, sighandler_t h)
+{
+	if (h == ours()) {
+		next.sigaction(t->signo, NULL, &t->view);
+		t->view.sa_handler = SIG_DFL;
+		install(t->signo);
+		t->reset = true;
+	} else {
+		tell(t, h == SIG_IGN ? "is ignored by the program"
+				     : "has a handler of the program's");
+	}
+}
+
+API int sigaction(int signo, const struct sigaction *new, struct sigaction *old)
+{
+	struct taken *t = find(signo);
+	struct sigaction in, view;
+	int ret;
+
+	resolve();
+	if (!t)
+		return next.sigaction(signo, new, old);
+	view = t->view;
+	if (new) {
+		in = *new;
+		if (in.sa_handler == SIG_DFL)
+			in.sa_handler = ours();
+	}
+	ret = next.sigaction(signo, new ? &in : NULL, old);
+	if (ret)
+		return ret;
+	if (old && old->sa_handler == ours())
+		*old = view;
+	if (new)
+		settle(t, in.sa_handler);
+	return 0;
+}
+
+/* The calls that take a handler and return the one before. */
+static sighandler_t set_handler(
+	sighandler_t (*set)(int, sighandler_t), int signo, sighandler_t handler)
+{
+	struct taken *t = find(signo);
+	sighandler_t old;
+
+	if (!t)
+		return set(signo, handler);
+	if (handler == SIG_DFL)
+		handler = ours();
+	old = set(signo, handler);
+	if (old != SIG_ERR && handler != SIG_HOLD)
+		settle(t, handler);
+	return old == ours() ? SIG_DFL : old;
+}
+
+API sighandler_t signal(int signo, sighandler_t handler)
+{
+	resolve();
+	return set_handler(next.signal, signo, handler);
+}
+
+API sighandler_t __sysv_signal(int signo, sighandler_t handler)
+{
+	resolve();
+	return set_handler(next.sysv_signal, signo, handler);
+}
+
+API sighandler_t sigset(int signo, sighandler_t handler)
+{
+	resolve();
+	return set_handler(next.sigset, signo, handler);
+}
+
+API int sigignore(int signo)
+{
+	struct taken *t = find(signo);
+	int ret;
+
+	resolve();
+	ret = next.sigignore(signo);
+	if (t && ret == 0)
+		settle(t, SIG_IGN);
+	return ret;
+}
+
+sighandler_t bsd_signal(int signo, sighandler_t handler);
+
+API SAME_AS(signal)
+sighandler_t bsd_signal(int signo, sighandler_t handler);
+API SAME_AS(signal)
+sighandler_t ssignal(int signo, sighandler_t handler);
+API SAME_AS(__sysv_signal)
+sighandler_t sysv_signal(int signo, sighandler_t handler);
+
+void signal_init(void)
+{
+	resolve();
+	dump_init();
+	pthread_atfork(NULL, NULL, dump_fork_child);
+	for (unsigned i = 0; i < options->signal.n; i++) {
+		struct taken *t = &taken.of[i];
+		struct sigaction now;
+
+		t->signo = options->signal.of[i].signo;
+		t->actions = options->signal.of[i].actions;
+		taken.n = i + 1;
+		if (next.sigaction(t->signo, NULL, &now))
+			continue;
+		if (now.sa_handler == SIG_IGN)
+			tell(t, "was ignored when the program started");
+		else if (now.sa_handler != SIG_DFL)
+			tell(t, "has a handler of the program's");
+		else
+			install(t->signo);
+	}
+}
+
+__attribute__((destructor)) static void on_exit_of_process(void)
+{
+	if (options->atexit)
+		dump_run(options->atexit, 0);
+}
