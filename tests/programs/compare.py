@@ -30,6 +30,7 @@ Exit status: 0 all equal, 1 a difference, 2 usage, 77 all skipped.
 import argparse
 import ctypes
 import difflib
+import functools
 import os
 import re
 import shutil
@@ -60,19 +61,24 @@ await() {
 	return 1
 }
 # Root may not run every server: `$unprivileged server & pid=$!` is nobody's.
-unprivileged=
-[ "$(id -u)" != 0 ] || unprivileged='setpriv --reuid=65534 --regid=65534 --clear-groups'
+unprivileged='setpriv --reuid=65534 --regid=65534 --clear-groups'
+[ "$(id -u)" = 0 ] || unprivileged=
 """
+
+
+@functools.cache
+def on_this_machine():
+    """Names of the installed packages."""
+    r = subprocess.run(["dpkg-query", "-W", "-f",
+                        "${db:Status-Abbrev} ${Package}\n"],
+                       capture_output=True, text=True, check=True)
+    return {line.split()[1] for line in r.stdout.splitlines()
+            if line.startswith(("ii", "hi"))}
 
 
 def installed(package):
     """True when one of the alternatives `a|b` is an installed package."""
-    for name in package.split("|"):
-        r = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Abbrev}",
-                            name], capture_output=True, text=True)
-        if r.returncode == 0 and r.stdout.startswith(("ii", "hi")):
-            return True
-    return False
+    return not on_this_machine().isdisjoint(package.split("|"))
 
 
 def environment(work, args, lib=None):
@@ -242,7 +248,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[1])
     p.add_argument("--list", action="store_true", help="print the cases")
     p.add_argument("--packages", action="store_true",
-                   help="print the Debian packages that the cases need")
+                   help="print the Debian packages that the cases lack")
     p.add_argument("--lib", default=f"{TOP}/build/libgostat.so",
                    help="library to preload")
     p.add_argument("--show", action="store_true",
@@ -257,8 +263,9 @@ def main():
         print(*table, sep="\n")
         return 0
     if args.packages:
-        print(*sorted({p.split("|")[0] for c in cases.CASES
-                       for p in c.packages}), sep="\n")
+        for p in sorted({p for c in cases.CASES for p in c.packages}):
+            if not installed(p):
+                print(p.split("|")[0])
         return 0
     unknown = [n for n in args.name if n not in table]
     if unknown or not os.path.isfile(args.lib):
