@@ -2,23 +2,21 @@
 #ifndef GOSTAT_ALLOC_FIXALLOC_H
 #define GOSTAT_ALLOC_FIXALLOC_H
 
-#include "base/lock.h"
 #include "os/sysmem.h"
 
 /*
- * fixalloc: objects of one size, outside the heap (Go's fixalloc). Memory is
- * never given back; freed objects are reused last in, first out.
+ * fixalloc: objects of one size, outside the heap (Go's fixalloc).
  *
  * The caller serialises calls (mheap.lock for span descriptors). inuse counts
  * bytes of objects that are out; a snapshot may read it at any time.
  */
 struct fixalloc {
-	size_t size;
+	size_t size; /* of an object: at most a few hundred bytes */
 	enum syskind kind;
-	void *free;   /* linked through the first word */
-	char *chunk;  /* unused rest of the newest chunk */
-	size_t room;  /* bytes of it */
 	uint64_t inuse;
+	struct fixchunk *partial; /* chunks with room, linked both ways */
+	struct fixchunk *empty;	  /* chunks without an object or memory */
+	char *region, *region_end; /* chunks that were never used */
 };
 
 /* A zeroed object, or NULL when the kernel refuses. */

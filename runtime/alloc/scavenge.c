@@ -42,7 +42,7 @@
 enum {
 	WINDOW_MS = 1000,	   /* idle that long: nobody needs it */
 	QUANTUM = 4096,		   /* pages (32 MiB) at a time */
-	RESERVE = 128,		   /* pages (1 MiB) that always stay */
+	RESERVE = 64,		   /* pages (512 KiB) that always stay */
 	WORTHWHILE = 1024,	   /* pages (8 MiB) that make ticks hurry */
 };
 
@@ -61,16 +61,38 @@ uint64_t scavenge_now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-void scavenge_took(void)
+/* Under mheap.lock: a window ends, n idle pages were not needed in it. */
+static void end_window(uint64_t now, size_t n)
 {
-	store_relaxed(&scav.last_op, scavenge_now_ms());
+	n = n > RESERVE ? n - RESERVE : 0;
+	scav.todo = MAX(scav.todo, n);
+	scav.lowwater = mheap.pages_idle;
+	store_relaxed(&scav.window_start, now);
+}
+
+/*
+ * Under mheap.lock, after any change. If nothing had happened for a whole
+ * window, all that is idle was not needed.
+ */
+static void operation(void)
+{
+	uint64_t now = scavenge_now_ms();
+
+	if (now - scav.last_op >= WINDOW_MS)
+		end_window(now, mheap.pages_idle);
+	scav.last_op = now;
 	scav.lowwater = MIN(scav.lowwater, mheap.pages_idle);
 	scav.todo = MIN(scav.todo, mheap.pages_idle);
 }
 
+void scavenge_took(void)
+{
+	operation();
+}
+
 void scavenge_freed(void)
 {
-	store_relaxed(&scav.last_op, scavenge_now_ms());
+	operation();
 }
 
 uint64_t scavenge_waiting(void)
@@ -83,16 +105,13 @@ uint64_t scavenge_waiting(void)
 /* A window has ended: decide how much of the idle memory goes. */
 static void roll(uint64_t now)
 {
-	size_t n;
-
-	mcentral_settle();
 	lock(&mheap.lock);
-	n = now - scav.last_op >= WINDOW_MS ? mheap.pages_idle : scav.lowwater;
-	n = n > RESERVE ? n - RESERVE : 0;
-	scav.todo = MAX(scav.todo, n);
-	scav.lowwater = mheap.pages_idle;
-	store_relaxed(&scav.window_start, now);
+	if (now - scav.last_op >= WINDOW_MS)
+		end_window(now, mheap.pages_idle);
+	else
+		end_window(now, scav.lowwater);
 	unlock(&mheap.lock);
+	mcentral_settle();
 }
 
 /* GODEBUG=scavtrace=1: Go's line (mgcscavenge.go, printScavTrace). */
