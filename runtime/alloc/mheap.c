@@ -377,12 +377,12 @@ bool mheap_resize_large(struct mspan *s, size_t npages)
 	if ((old > MAX_RUN) != (npages > MAX_RUN))
 		return false;
 	lock(&mheap.lock);
-	if (npages > old)
+	if (npages > old) {
 		ok = grow_in_place(s, npages);
-	else
+	} else if (npages < old) {
 		cut_tail(s, npages);
-	if (npages < old)
 		scavenge_freed();
+	}
 	if (ok) {
 		count_large(old, -1);
 		count_large(npages, 1);
