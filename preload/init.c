@@ -21,6 +21,7 @@
 #include "preload/interpose.h"
 #include "alloc/heap.h"
 #include "base/options.h"
+#include "os/sysmem.h"
 #include "preload/signal.h"
 
 #include <errno.h>
@@ -35,6 +36,9 @@ static void out_of_memory(size_t size UNUSED)
 {
 	errno = ENOMEM;
 }
+
+/* The library's writable segment, as the linker has laid it out. */
+extern HIDDEN char __bss_start[], _end[];
 
 static char **environment(void)
 {
@@ -54,6 +58,7 @@ void preload_init(void)
 	options_parse(environment(), getauxval(AT_SECURE) != 0);
 	heap_hooks.out_of_memory = out_of_memory;
 	heap_init();
+	sysmem_count((size_t)(_end - __bss_start), SYS_OTHER);
 	pthread_atfork(mcache_prefork, mcache_postfork_parent,
 		mcache_postfork_child);
 }

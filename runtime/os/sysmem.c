@@ -244,6 +244,11 @@ bool sysmem_move(void *old, void *new, size_t size)
 	return !sys_failed(r);
 }
 
+void sysmem_count(size_t size, enum syskind kind)
+{
+	add_relaxed(&sys[kind], size);
+}
+
 uint64_t sysmem_sys(enum syskind kind)
 {
 	return load_relaxed(&sys[kind]);

@@ -69,6 +69,9 @@ bool sysmem_move(void *old, void *new, size_t size);
  */
 bool sysmem_owns(uintptr_t p);
 
+/* Account memory that came by another way (the library's own data). */
+void sysmem_count(size_t size, enum syskind kind);
+
 /* Bytes accounted to kind now. */
 uint64_t sysmem_sys(enum syskind kind);
 
