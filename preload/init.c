@@ -72,5 +72,6 @@ __attribute__((constructor)) static void on_load(void)
 {
 	preload_init();
 	dl_init();
+	limits_init();
 	signal_init();
 }

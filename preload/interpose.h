@@ -19,6 +19,9 @@ void dl_init(void);
  */
 void *dl_borrow(const char *name);
 
+/* Find libc's own prctl and syscall. */
+void limits_init(void);
+
 /* Pointers that are not ours (preload/foreign.c). */
 void foreign_free(void *p);
 void *foreign_realloc(void *p, size_t size);

@@ -276,6 +276,7 @@ void dump_fork_child(void)
 	dump.pending = 0;
 	dump.number = 0;
 	dump.busy = 0;
+	dumpfile_fork_child();
 }
 
 void dump_quiet(void)

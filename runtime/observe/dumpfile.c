@@ -51,7 +51,7 @@ enum {
 static struct {
 	char program[PROGRAM_MAX];
 	bool quiet;
-	int pid; /* valid while quiet */
+	int pid; /* for use while quiet */
 	uint64_t failures;
 
 	/* Descriptor 2 at load; zero if there was none. */
@@ -67,6 +67,7 @@ void dumpfile_init(void)
 	struct stat st;
 	unsigned i = 0;
 
+	dumpfile_fork_child();
 	if (!name || !*name)
 		name = "unknown";
 	for (; name[i] && i < PROGRAM_MAX - 1; i++)
@@ -84,9 +85,13 @@ const char *dumpfile_program(void)
 	return dumpfile.program;
 }
 
-void dumpfile_quiet(void)
+void dumpfile_fork_child(void)
 {
 	dumpfile.pid = (int)sys0(SYS_getpid);
+}
+
+void dumpfile_quiet(void)
+{
 	store_relaxed(&dumpfile.quiet, true);
 }
 

@@ -64,7 +64,11 @@ const char *dumpfile_program(void);
  */
 void dumpfile_quiet(void);
 
-/* The process id; cached once dumpfile_quiet() was called. */
+/*
+ * The process id. Once dumpfile_quiet() was called it is the one that was
+ * remembered at load or here, and the kernel is not asked.
+ */
 int dumpfile_pid(void);
+void dumpfile_fork_child(void);
 
 #endif

@@ -26,6 +26,7 @@
  */
 #include "os/sysmem.h"
 #include "base/atomics.h"
+#include "os/sandbox.h"
 #include "os/syscall.h"
 
 #include <errno.h>
@@ -225,11 +226,15 @@ void sysmem_unreserve(void *p, size_t size)
 
 bool sysmem_release(void *p, size_t size)
 {
+	if (unlikely(sandboxed == SANDBOX_STRICT))
+		return false;
 	return !sys_failed(sys3(SYS_madvise, p, size, MADV_DONTNEED));
 }
 
 void sysmem_hugepage(void *p, size_t size, bool want)
 {
+	if (unlikely(sandboxed == SANDBOX_STRICT))
+		return;
 	sys3(SYS_madvise, p, size, want ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
