@@ -177,22 +177,22 @@ static void free_foreign(void *p)
 	heap_hooks.free_foreign(p);
 }
 
-/* Record of an object, after the checks that need no lock. */
-static unsigned checked_rec(const struct mspan *s, uintptr_t p)
+/* Record of an object to free or realloc, after checks that need no lock. */
+static unsigned checked_rec(const char *what, const struct mspan *s,
+	uintptr_t p)
 {
 	if (s->state == MSPAN_CACHED)
-		fatal("double free of %p (%zu bytes)", (void *)p,
-			mspan_elemsize(s));
+		mcentral_freed_before(what, p, mspan_elemsize(s));
 	if (s->state == MSPAN_LARGE) {
 		if (p != s->base)
-			mcentral_bad_free(s, p);
+			mcentral_bad_pointer(what, s, p);
 		return s->npages <= MAX_RUN ? rec_of_run(s->npages) : 0;
 	}
 	uint32_t i = mspan_index(s, p);
 
 	if (i >= s->nelems || s->base + (uintptr_t)i * s->elemsize_small != p ||
 		mspan_isfree(s, i))
-		mcentral_bad_free(s, p);
+		mcentral_bad_pointer(what, s, p);
 	return s->sizeclass;
 }
 
@@ -209,7 +209,7 @@ static void push_slow(struct mcache *mc, unsigned r, struct mspan *s, void *p)
 	struct mcache_rec *rec = &mc->rec[r];
 
 	if (*rec->top == p)
-		fatal("double free of %p (%zu bytes)", p, mspan_elemsize(s));
+		mcentral_freed_before("free", (uintptr_t)p, mspan_elemsize(s));
 	if (rec->top >= rec->limit) {
 		bool room = mcache_make_room(mc, r);
 
@@ -240,7 +240,7 @@ NOINLINE void heap_free_slow(void *ptr)
 		free_foreign(ptr);
 		return;
 	}
-	r = checked_rec(s, (uintptr_t)ptr);
+	r = checked_rec("free", s, (uintptr_t)ptr);
 	if (s->sampled) {
 		objinfo_free_sampled(s, (uintptr_t)ptr);
 		return;
@@ -381,10 +381,10 @@ void *heap_realloc(void *p, size_t size)
 				p);
 		return heap_hooks.realloc_foreign(p, size);
 	}
-	r = checked_rec(s, (uintptr_t)p);
+	r = checked_rec("realloc", s, (uintptr_t)p);
 	if (unlikely(r && *mcache_self->rec[r].top == p))
-		fatal("realloc of %p: freed before (%zu bytes)", p,
-			mspan_elemsize(s));
+		mcentral_freed_before(
+			"realloc", (uintptr_t)p, mspan_elemsize(s));
 	if (size > PTRDIFF_MAX)
 		return refuse(size);
 	if (resize_in_place(s, size + mcache_slack)) {

@@ -182,28 +182,36 @@ size_t mcentral_refill(unsigned sizeclass, struct mcache_rec *rec, size_t want)
 	return got;
 }
 
-void mcentral_bad_free(const struct mspan *s, uintptr_t p)
+void mcentral_freed_before(const char *what, uintptr_t p, size_t bytes)
 {
-	uint32_t i;
+	if (!strcmp(what, "free"))
+		fatal("double free of %p (%zu bytes)", (void *)p, bytes);
+	fatal("%s of %p: freed before (%zu bytes)", what, (void *)p, bytes);
+}
+
+void mcentral_bad_pointer(const char *what, const struct mspan *s, uintptr_t p)
+{
 	uintptr_t obj = s->base;
+	size_t off;
 
 	if (s->state == MSPAN_SMALL) {
-		i = mspan_index(s, p);
+		uint32_t i = mspan_index(s, p);
+
 		if (i >= s->nelems)
-			fatal("free of %p: never allocated (unused end of a "
+			fatal("%s of %p: never allocated (unused end of a "
 			      "span)",
-				(void *)p);
+				what, (void *)p);
 		obj = s->base + (uintptr_t)i * s->elemsize_small;
 		if (obj == p)
-			fatal("double free of %p (%u bytes)", (void *)p,
-				s->elemsize_small);
+			mcentral_freed_before(what, p, s->elemsize_small);
 		if (mspan_isfree(s, i))
-			fatal("free of %p: never allocated (inside a free "
-			      "slot)",
-				(void *)p);
+			fatal("%s of %p: never allocated (inside a free slot)",
+				what, (void *)p);
 	}
-	fatal("free of %p: points %zu bytes into the object of %zu bytes at %p",
-		(void *)p, (size_t)(p - obj), mspan_elemsize(s), (void *)obj);
+	off = p - obj;
+	fatal("%s of %p: points %zu byte%s into the object of %zu bytes at %p",
+		what, (void *)p, off, off == 1 ? "" : "s", mspan_elemsize(s),
+		(void *)obj);
 }
 
 /* Slot of p, which must be an object that is out. Under c->lock. */
@@ -213,7 +221,7 @@ static uint32_t slot_of(const struct mspan *s, uintptr_t p)
 
 	if (unlikely(s->base + (uintptr_t)i * s->elemsize_small != p ||
 		    i >= s->nelems || mspan_isfree(s, i)))
-		mcentral_bad_free(s, p);
+		mcentral_bad_pointer("free", s, p);
 	return i;
 }
 

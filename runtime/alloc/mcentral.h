@@ -63,9 +63,15 @@ void mcentral_reinit_locks(void);
 void mcentral_check(void);
 
 /*
- * Why address p can't be freed or resized, for a last line: "points into the
- * middle of an object of 48 bytes at 0x…".  s is its span.
+ * Last words on address p, which lies in span s but can't be freed or resized:
+ * "free of 0x...: points 16 bytes into the object of 48 bytes at 0x...". what
+ * is the call, "free" or "realloc".
  */
-NORETURN void mcentral_bad_free(const struct mspan *s, uintptr_t p);
+NORETURN void mcentral_bad_pointer(const char *what, const struct mspan *s,
+	uintptr_t p);
+
+/* Last words on an object of so many bytes that was freed before. */
+NORETURN void mcentral_freed_before(const char *what, uintptr_t p,
+	size_t bytes);
 
 #endif
