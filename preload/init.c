@@ -57,6 +57,9 @@ void preload_init(void)
 	done = true;
 	options_parse(environment(), getauxval(AT_SECURE) != 0);
 	heap_hooks.out_of_memory = out_of_memory;
+	heap_hooks.free_foreign = foreign_free;
+	heap_hooks.realloc_foreign = foreign_realloc;
+	heap_hooks.usable_foreign = foreign_usable_size;
 	heap_init();
 	sysmem_count((size_t)(_end - __bss_start), SYS_OTHER);
 	pthread_atfork(mcache_prefork, mcache_postfork_parent,
@@ -72,6 +75,7 @@ __attribute__((constructor)) static void on_load(void)
 {
 	preload_init();
 	dl_init();
+	foreign_init();
 	limits_init();
 	signal_init();
 }

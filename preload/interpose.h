@@ -23,6 +23,7 @@ void *dl_borrow(const char *name);
 void limits_init(void);
 
 /* Pointers that are not ours (preload/foreign.c). */
+void foreign_init(void);
 void foreign_free(void *p);
 void *foreign_realloc(void *p, size_t size);
 size_t foreign_usable_size(const void *p);
