@@ -20,10 +20,15 @@
  */
 #include "preload/interpose.h"
 #include "alloc/heap.h"
+#include "base/fatal.h"
 #include "base/options.h"
+#include "base/syscall.h"
+#include "observe/dump.h"
 #include "os/sysmem.h"
+#include "preload/follow.h"
 #include "preload/signal.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sys/auxv.h>
@@ -71,6 +76,34 @@ void mheap_on_start(void)
 	preload_init();
 }
 
+/*
+ * The last of all exit handlers, after the destructors of every library. What
+ * this thread has freed goes back to its spans, where a double free or a
+ * pointer into the middle of an object is found at last.
+ */
+static void at_end(void *arg UNUSED)
+{
+	if (mcache_self != &mcache_none)
+		mcache_flush(mcache_self);
+	if (options->atexit)
+		dump_run(options->atexit, 0);
+	if (options->verbose)
+		warn("process %d ends", (int)sys0(SYS_getpid));
+}
+
+/* In no header; with a NULL handle our own unloading does not run it. */
+int __cxa_atexit(void (*fn)(void *), void *arg, void *dso);
+int __cxa_at_quick_exit(void (*fn)(void *), void *dso);
+
+static void say_hello(void)
+{
+	Dl_info us;
+
+	if (options->verbose && dladdr((void *)say_hello, &us))
+		warn("version " GOSTAT_VERSION " in process %d, from %s",
+			(int)sys0(SYS_getpid), us.dli_fname);
+}
+
 __attribute__((constructor)) static void on_load(void)
 {
 	preload_init();
@@ -78,4 +111,9 @@ __attribute__((constructor)) static void on_load(void)
 	foreign_init();
 	limits_init();
 	signal_init();
+	__cxa_atexit(at_end, NULL, NULL);
+	__cxa_at_quick_exit(at_end, NULL);
+	if (!options->follow)
+		follow_stop(environment());
+	say_hello();
 }

@@ -294,9 +294,3 @@ void signal_init(void)
 			install(t->signo);
 	}
 }
-
-__attribute__((destructor)) static void on_exit_of_process(void)
-{
-	if (options->atexit)
-		dump_run(options->atexit, 0);
-}

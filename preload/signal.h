@@ -4,8 +4,8 @@
 
 /*
  * Take the signals of GOSTAT_SIGNAL that nobody else has taken, and see to it
- * that GOSTAT_ATEXIT and dumps after fork work. Called once, from the
- * library's constructor: options are parsed, dlsym() may be called.
+ * that dumps after fork work. Called once, from the library's constructor:
+ * options are parsed, dlsym() may be called.
  */
 void signal_init(void);
 
