@@ -155,17 +155,20 @@ END_TEST
 
 START_TEST(test_no_descriptor)
 {
-	struct rlimit none = {0, 0};
+	struct rlimit all, none;
 	static char buf[256];
 	struct procmaps m;
 	struct procmap v;
 
+	getrlimit(RLIMIT_NOFILE, &all);
+	none = (struct rlimit){0, all.rlim_max};
 	setrlimit(RLIMIT_NOFILE, &none);
 	errno = 77;
 	ck_assert(!procmaps_open(&m, buf, sizeof(buf)));
 	ck_assert(!procmaps_next(&m, &v));
 	procmaps_close(&m);
 	ck_assert_int_eq(errno, 77);
+	setrlimit(RLIMIT_NOFILE, &all);
 }
 END_TEST
 

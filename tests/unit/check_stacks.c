@@ -2,6 +2,7 @@
 #include "observe/stacks.h"
 #include "alloc/heap.h"
 #include "os/procmaps.h"
+#include "support/sanitizer.h"
 
 #include <check.h>
 #include <errno.h>
@@ -275,14 +276,17 @@ END_TEST
 
 START_TEST(test_nothing_to_ask)
 {
-	struct rlimit none = {0, 0};
+	struct rlimit all, none;
 	struct reading r;
 
+	getrlimit(RLIMIT_NOFILE, &all);
+	none = (struct rlimit){0, all.rlim_max};
 	setrlimit(RLIMIT_NOFILE, &none);
 	r = get();
 	ck_assert_uint_eq(r.inuse, 0);
 	ck_assert_uint_eq(r.sys, 0);
 	ck_assert_uint_eq(r.n, 0);
+	setrlimit(RLIMIT_NOFILE, &all);
 }
 END_TEST
 
@@ -296,14 +300,16 @@ int main(void)
 	suite_add_tcase(s, tc);
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_test(tc, test_first_thread);
-	tcase_add_test(tc, test_depths);
-	tcase_add_test(tc, test_busy);
-	tcase_add_test(tc, test_merged);
-	tcase_add_test(tc, test_in_our_heap);
-	tcase_add_test(tc, test_thousand);
-	tcase_add_test(tc, test_signal_stack);
 	tcase_add_test(tc, test_nothing_to_ask);
+	if (!SANITIZED) {
+		tcase_add_test(tc, test_first_thread);
+		tcase_add_test(tc, test_depths);
+		tcase_add_test(tc, test_busy);
+		tcase_add_test(tc, test_merged);
+		tcase_add_test(tc, test_in_our_heap);
+		tcase_add_test(tc, test_thousand);
+		tcase_add_test(tc, test_signal_stack);
+	}
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);
 	srunner_free(r);
