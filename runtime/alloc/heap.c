@@ -441,25 +441,50 @@ static void *memalign_class(unsigned c, size_t size)
 	return p;
 }
 
+/*
+ * The smallest class that holds want bytes and aligns its slots so; NSIZECLASS if there
+ * is none, or if the request needs pages. The slack is in want.
+ */
+static unsigned aligned_class(size_t align, size_t want)
+{
+	unsigned c;
+
+	if (align > PAGE_SIZE || want > MAX_SMALL)
+		return NSIZECLASS;
+	c = want <= SMALL_MAX ? class_by_8[(want + 7) / 8]
+			      : class_by_128[(want + 127) / 128];
+	while (c < NSIZECLASS && (sizeclasses[c].align < align || c == 3))
+		c++;
+	return c;
+}
+
 void *heap_memalign(size_t align, size_t size)
 {
-	size_t want = MAX(size, (size_t)1) + mcache_slack;
+	unsigned c;
 
 	if (align <= 16)
 		return hot_malloc(MAX(size, align));
-	if (align <= PAGE_SIZE && want <= MAX_SMALL) {
-		unsigned c = class_by_128[(want + 127) / 128];
-
-		if (want <= SMALL_MAX)
-			c = class_by_8[(want + 7) / 8];
-		while (c < NSIZECLASS && (sizeclasses[c].align < align || c == 3))
-			c++;
-		if (c < NSIZECLASS)
-			return memalign_class(c, size);
-	}
+	c = aligned_class(align, MAX(size, (size_t)1) + mcache_slack);
+	if (c < NSIZECLASS)
+		return memalign_class(c, size);
 	if (align <= PAGE_SIZE && size > MAX_SMALL)
 		return hot_malloc(size); /* a run of pages */
 	return memalign_large(align, size);
+}
+
+size_t heap_good_size(size_t align, size_t size)
+{
+	unsigned c;
+
+	if (align > SIZE_MAX / 4 || size > PTRDIFF_MAX - align)
+		return 0;
+	size = MAX(size, MIN(align, (size_t)16));
+	if (size <= SMALL_MAX) /* rounded before the slack is added */
+		size = ALIGN_UP(size, (size_t)8);
+	c = aligned_class(align, size + mcache_slack);
+	if (c < NSIZECLASS)
+		return sizeclasses[c].size - mcache_slack;
+	return ALIGN_UP(size + mcache_slack, (size_t)PAGE_SIZE) - mcache_slack;
 }
 
 size_t heap_usable_size(const void *p)

@@ -57,6 +57,12 @@ void *heap_realloc(void *p, size_t size);
 /* align: a power of two. */
 void *heap_memalign(size_t align, size_t size);
 
+/*
+ * What heap_usable_size() will say of heap_memalign(align, size); align 0 or 1:
+ * of heap_malloc(size). 0 where the request is too large for any machine.
+ */
+size_t heap_good_size(size_t align, size_t size);
+
 /* Bytes that may be used at p; 0 if p is not an object of ours. */
 size_t heap_usable_size(const void *p);
 
