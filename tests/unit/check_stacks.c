@@ -18,7 +18,8 @@
 enum { STACK = 256 << 10, DEEP = 100 << 10, PAGE = 4096 };
 
 static pthread_barrier_t all_up;
-static volatile bool stop;
+/* An int: gcc 12 reads a volatile bool only once under -fsanitize=bool. */
+static volatile int stop;
 static int block[2]; /* a pipe that nobody writes to until the end */
 
 static void wait_here(void)
