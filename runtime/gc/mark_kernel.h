@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GOSTAT_GC_MARK_KERNEL_H
+#define GOSTAT_GC_MARK_KERNEL_H
+
+#include "gc/mark.h"
+#include "base/atomics.h"
+
+/* What the inner loops (mark_loop.h) and mark.c know of each other. */
+
+/* Stacks and heap hold what sanitizers call poisoned; reading it is the job. */
+#define RAW_MEMORY                                                             \
+	__attribute__((no_sanitize("address", "thread", "undefined")))
+
+/* The words w of interest: (w & mask) - lo < range. */
+struct filter {
+	uint64_t mask, lo, range;
+};
+
+/* The inner loops for one kind of CPU: mark_scalar.c and others. */
+struct mark_kernel {
+	const char *name;
+	/* Look at the words of [lo, hi); what they lead to is queued. */
+	void (*scan)(struct mark_worker *w, uintptr_t lo, uintptr_t hi);
+	/* Work until w's queue is empty. */
+	void (*drain)(struct mark_worker *w);
+	/* The same where several threads mark. */
+	void (*scan_mt)(struct mark_worker *w, uintptr_t lo, uintptr_t hi);
+	void (*drain_mt)(struct mark_worker *w);
+};
+
+extern HIDDEN const struct mark_kernel mark_scalar, mark_avx2, mark_avx512;
+
+/* What one thread has in hand. */
+struct mark_worker {
+	struct marker *m;
+	uint32_t *queue; /* of blocks: a ring, a block is in it once at most */
+	size_t head, tail;
+	unsigned n, nfar;
+	/* Words that may be addresses: less v->base; and as they are. */
+	uint64_t cand[MARK_CANDS], far[MARK_CANDS];
+} CACHE_ALIGNED;
+
+/*
+ * Cut [lo, hi) down to its first run of pages that have memory. False: there
+ * is none. Without a pagemap to ask, everything counts.
+ */
+bool mark_resident(const struct marker *m, uintptr_t *lo, uintptr_t *hi);
+
+/* Look the words of w->far up among the mappings; queue what they reach. */
+void mark_far(struct mark_worker *w);
+
+/* Scan the mapping that is block; w's fields are up to date before and after.
+ */
+void mark_scan_mapping(struct mark_worker *w, uint32_t block);
+
+/* Some worker has nothing to do: give away half of the queue. */
+void mark_share(struct mark_worker *w);
+
+#endif

@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The marker's inner loops, compiled once for each kind of CPU. The includer
+ * says how a stretch of memory is filtered:
+ *
+ *	static unsigned gather(struct filter f, uintptr_t p, size_t bytes,
+ *		uint64_t *out, unsigned n);
+ *
+ * appends to out[n] what is left of each word in [p, p + bytes) after & mask
+ * and - lo, if that is below range, and returns the new n; it may write seven
+ * words more. Then it defines MARK_KERNEL and includes this file.
+ *
+ *	queue of spans -> unscanned objects -> ring -> words -> candidates
+ *	   ^                 prefetch the object -^               |  64 at a
+ *	   |                                                      |  time
+ *	   +--- mark bit was 0? span not queued? --- prefetch mark line
+ *
+ * None of the arrows on the way branches on data. In a pointer graph "is it a
+ * pointer" and "was it marked" are coin tosses, and a wrong guess costs more
+ * than the work: with a branch in each, and the same memory traffic, marking
+ * takes two to three times as long. So candidates are compressed into a buffer
+ * and pushes are stores whose index moves on or not.
+ *
+ * A chain of single pointers is the other way round: there, guessing is all
+ * that keeps the next miss from waiting for the last. When nothing is in
+ * flight but a few candidates, chase() handles them with branches.
+ */
+#include "gc/mark_kernel.h"
+
+enum {
+	AHEAD = 16,	    /* objects that are being prefetched */
+	LINE = 64,	    /* bytes */
+	PREFETCH_MAX = 512, /* bytes of an object; hardware sees to the rest */
+	CHASE = 4,	    /* candidates that are not worth a batch */
+	SHARE_MIN = 128,    /* blocks in a queue that others may have some of */
+};
+
+/* The worker's state, in registers as far as they go. */
+struct loop {
+	const uint64_t *page;
+	uint64_t *word;
+	const uint32_t *magic;
+	uint32_t *queue;
+	size_t head, tail, qmask;
+	uint64_t *cand;
+	unsigned n;
+	struct filter near;
+};
+
+static ALWAYS_INLINE struct loop loop_begin(struct mark_worker *w)
+{
+	const struct marker *m = w->m;
+	const struct heapview *v = m->v;
+
+	return (struct loop){.page = v->page,
+		.word = v->word,
+		.magic = v->magic,
+		.queue = w->queue,
+		.head = w->head,
+		.tail = w->tail,
+		.qmask = m->queue_mask,
+		.cand = w->cand,
+		.n = w->n,
+		.near = {m->word_mask, v->base, hv_range(v)}};
+}
+
+static ALWAYS_INLINE void loop_end(const struct loop *l, struct mark_worker *w)
+{
+	w->head = l->head;
+	w->tail = l->tail;
+	w->n = l->n;
+}
+
+/* Where the mark bit of a candidate is. */
+static ALWAYS_INLINE uint64_t locate(
+	const struct loop *l, uint64_t off, uint32_t *block)
+{
+	uint64_t e = l->page[off >> PAGE_SHIFT];
+	uint64_t at = off % PAGE_SIZE + ((e & HV_PAGEOFF) << PAGE_SHIFT);
+	uint64_t cls = (uint32_t)e >> HV_CLASS_SHIFT;
+
+	*block = (uint32_t)(e >> HV_BLOCK_SHIFT);
+	return ((uint64_t)(*block + 1) << 6) + (at * l->magic[cls] >> 32);
+}
+
+/* Set the mark bit; 1 if it was 0. */
+static ALWAYS_INLINE uint64_t set_mark(uint64_t *word, unsigned bit, bool mt)
+{
+	uint64_t old = load_relaxed(word);
+
+	if (mt) {
+		if (old >> bit & 1)
+			return 0;
+		/* seq_cst: ordered before the look at HV_QUEUED, see pop(). */
+		old = __atomic_fetch_or(
+			word, (uint64_t)1 << bit, __ATOMIC_SEQ_CST);
+	} else {
+		*word = old | (uint64_t)1 << bit;
+	}
+	return ~old >> bit & 1;
+}
+
+static ALWAYS_INLINE void push(
+	struct loop *l, uint32_t block, uint64_t fresh, bool mt)
+{
+	uint64_t *head = &l->word[block];
+	uint64_t old;
+
+	if (mt) {
+		if (!fresh)
+			return;
+		/* seq_cst: see pop(). */
+		old = __atomic_fetch_or(head, HV_QUEUED, __ATOMIC_SEQ_CST);
+	} else {
+		old = *head;
+		*head = old | fresh;
+	}
+	l->queue[l->tail & l->qmask] = block;
+	l->tail += fresh & ~old;
+}
+
+/* All candidates: mark them and queue their spans. */
+RAW_MEMORY static ALWAYS_INLINE void flush(struct loop *l, bool mt)
+{
+	uint64_t bit[MARK_CANDS];
+	uint32_t block[MARK_CANDS];
+
+	for (unsigned k = 0; k < l->n; k++) {
+		bit[k] = locate(l, l->cand[k], &block[k]);
+		__builtin_prefetch(&l->word[bit[k] / 64], 1);
+	}
+	for (unsigned k = 0; k < l->n; k++) {
+		uint64_t fresh =
+			set_mark(&l->word[bit[k] / 64], bit[k] % 64, mt);
+
+		push(l, block[k], fresh, mt);
+	}
+	l->n = 0;
+}
+
+/* Filter one stretch of words; flush what comes together. */
+RAW_MEMORY static ALWAYS_INLINE void scan_words(struct loop *l,
+	struct mark_worker *w, uintptr_t lo, uintptr_t hi, bool mt)
+{
+	const struct marker *m = w->m;
+
+	while (lo < hi) {
+		size_t bytes = MIN(hi - lo, (uintptr_t)MARK_STRIDE);
+
+		l->n = gather(l->near, lo, bytes, l->cand, l->n);
+		if (unlikely(load_relaxed(&m->map_left))) {
+			struct filter far = {
+				m->word_mask, m->map_lo, m->map_hi - m->map_lo};
+
+			w->nfar = gather(far, lo, bytes, w->far, w->nfar);
+			if (w->nfar >= MARK_BATCH) {
+				loop_end(l, w);
+				mark_far(w);
+				l->tail = w->tail;
+			}
+		}
+		if (l->n >= MARK_BATCH)
+			flush(l, mt);
+		lo += bytes;
+	}
+}
+
+static ALWAYS_INLINE void scan_object(struct loop *l, struct mark_worker *w,
+	uintptr_t lo, uintptr_t hi, bool mt)
+{
+	if (likely(!w->m->o.unaligned)) {
+		scan_words(l, w, lo, hi, mt);
+		return;
+	}
+	for (unsigned i = 0; i < 8 && lo + i + 8 <= hi; i++)
+		scan_words(l, w, lo + i, lo + i + ((hi - lo - i) & ~7ul), mt);
+}
+
+/* Objects of the block at the head of the queue that are to be scanned. */
+struct walk {
+	const uint64_t *mark;
+	uint64_t *scan;
+	unsigned left; /* words to come */
+	uint64_t todo; /* bits of the current one */
+	uintptr_t base, size;
+};
+
+static ALWAYS_INLINE uint64_t pop_head(struct loop *l, bool mt)
+{
+	uint64_t *head = &l->word[l->queue[l->head++ & l->qmask]];
+
+	/*
+	 * seq_cst: who marks an object sets its bit first and then looks at
+	 * HV_QUEUED; here HV_QUEUED is cleared first and then the bits are
+	 * read. One of the two sees the other.
+	 */
+	if (mt)
+		return __atomic_fetch_and(
+			head, ~(uint64_t)HV_QUEUED, __ATOMIC_SEQ_CST);
+	return *head &= ~(uint64_t)HV_QUEUED;
+}
+
+/* One piece of a large object; the rest goes back to the queue. */
+static ALWAYS_INLINE bool take_piece(struct loop *l, struct mark_worker *w,
+	uint32_t block, bool mt, uintptr_t *lo, uintptr_t *hi)
+{
+	struct hv_block b;
+	uint64_t *progress = &l->word[block + HV_PROGRESS], at;
+	size_t overlap = w->m->o.unaligned ? 7 : 0;
+
+	heapview_block(w->m->v, block, &b);
+	b.scan[0] |= 1;
+	at = mt ? add_relaxed(progress, MARK_CHUNK) : *progress;
+	if (!mt)
+		*progress += MARK_CHUNK;
+	if (at >= b.size)
+		return false;
+	*lo = b.base + at;
+	*hi = b.base + MIN(at + MARK_CHUNK + overlap, b.size);
+	if (at + MARK_CHUNK < b.size)
+		push(l, block, 1, mt);
+	return true;
+}
+
+RAW_MEMORY static ALWAYS_INLINE void scan_large(
+	struct loop *l, struct mark_worker *w, uint32_t block, bool mt)
+{
+	uintptr_t lo, hi, end;
+
+	if (hv_head_class(l->word[block]) == HV_MAPPING) {
+		loop_end(l, w);
+		mark_scan_mapping(w, block);
+		l->head = w->head;
+		l->tail = w->tail;
+		l->n = w->n;
+		return;
+	}
+	if (!take_piece(l, w, block, mt, &lo, &end))
+		return;
+	for (hi = end; lo < end; lo = hi, hi = end) {
+		if (!mark_resident(w->m, &lo, &hi))
+			return;
+		scan_object(l, w, lo, hi, mt);
+	}
+}
+
+/* Start on the next block of small objects; false: none is queued. */
+RAW_MEMORY static ALWAYS_INLINE bool walk_next(
+	struct walk *k, struct loop *l, struct mark_worker *w, bool mt)
+{
+	const struct heapview *v = w->m->v;
+
+	while (l->head != l->tail) {
+		uint32_t block = l->queue[l->head & l->qmask];
+		uint64_t head = pop_head(l, mt);
+		unsigned cls = hv_head_class(head);
+
+		if (unlikely(cls >= HV_LARGE)) {
+			scan_large(l, w, block, mt);
+			continue;
+		}
+		k->left = v->mark_words[cls];
+		k->mark = &l->word[block + 1];
+		k->scan = &l->word[block + 1 + k->left];
+		k->size = v->size[cls];
+		k->base = v->base + (head >> HV_HEAD_PAGE << PAGE_SHIFT) -
+			  64 * k->size;
+		return true;
+	}
+	return false;
+}
+
+/* The next object to scan; 0: the queue is empty. */
+RAW_MEMORY static ALWAYS_INLINE uintptr_t walk_object(
+	struct walk *k, struct loop *l, struct mark_worker *w, bool mt)
+{
+	uintptr_t p;
+
+	while (!k->todo) {
+		uint64_t old;
+
+		if (!k->left && !walk_next(k, l, w, mt))
+			return 0;
+		k->left--;
+		k->base += 64 * k->size;
+		old = load_relaxed(k->scan);
+		k->todo = load_relaxed(k->mark) & ~old;
+		/* relaxed: which worker scans an object, not what is in it. */
+		if (mt && k->todo)
+			k->todo &= ~or_relaxed(k->scan, k->todo);
+		else if (!mt)
+			*k->scan = old | k->todo;
+		k->mark++;
+		k->scan++;
+	}
+	p = k->base + (uintptr_t)__builtin_ctzll(k->todo) * k->size;
+	k->todo &= k->todo - 1;
+	return p;
+}
+
+/*
+ * A few candidates and nothing else in flight: follow them one by one, with
+ * branches, and words in the order in which they lie. Returns when there are
+ * none left, enough for a batch, or something was queued.
+ */
+RAW_MEMORY static ALWAYS_INLINE void chase(
+	struct loop *l, struct mark_worker *w, bool mt)
+{
+	const struct heapview *v = w->m->v;
+
+	while (l->n > 0 && l->n <= CHASE) {
+		uint64_t off = l->cand[--l->n], bit, *mark;
+		unsigned cls, slot;
+		uintptr_t p, end;
+		uint32_t block;
+
+		bit = locate(l, off, &block);
+		mark = &l->word[bit / 64];
+		if (load_relaxed(mark) >> bit % 64 & 1 ||
+			!set_mark(mark, bit % 64, mt))
+			continue;
+		cls = hv_head_class(l->word[block]);
+		if (cls >= HV_LARGE || v->size[cls] > MARK_STRIDE) {
+			push(l, block, 1, mt);
+			return;
+		}
+		/* Another worker may have seen the mark: it scans too. */
+		if (mt)
+			or_relaxed(&mark[v->mark_words[cls]],
+				(uint64_t)1 << bit % 64);
+		else
+			mark[v->mark_words[cls]] |= (uint64_t)1 << bit % 64;
+		slot = (unsigned)(bit - ((uint64_t)(block + 1) << 6));
+		p = v->base + (l->word[block] >> HV_HEAD_PAGE << PAGE_SHIFT) +
+		    (uintptr_t)slot * v->size[cls];
+		end = p + v->size[cls];
+		if (unlikely(w->m->o.unaligned ||
+			     load_relaxed(&w->m->map_left))) {
+			scan_object(l, w, p, end, mt);
+			continue;
+		}
+		for (; p < end; p += 8) {
+			uint64_t word = (*(const uint64_t *)p & l->near.mask) -
+					l->near.lo;
+
+			if (word < l->near.range)
+				l->cand[l->n++] = word;
+		}
+	}
+}
+
+RAW_MEMORY static ALWAYS_INLINE void drain_loop(struct mark_worker *w, bool mt)
+{
+	struct loop l = loop_begin(w);
+	struct walk k = {0};
+	struct {
+		uintptr_t p;
+		size_t size;
+	} ring[AHEAD];
+	unsigned first = 0, count = 0;
+
+	for (;;) {
+		while (count < AHEAD) {
+			uintptr_t p = walk_object(&k, &l, w, mt);
+			unsigned at = (first + count) % AHEAD;
+
+			if (!p)
+				break;
+			for (size_t i = 0; i < k.size && i < PREFETCH_MAX;
+				i += LINE)
+				__builtin_prefetch((void *)(p + i));
+			ring[at].p = p;
+			ring[at].size = k.size;
+			count++;
+		}
+		if (count > 0) {
+			scan_object(&l, w, ring[first].p,
+				ring[first].p + ring[first].size, mt);
+			first = (first + 1) % AHEAD;
+			count--;
+		} else if (l.n > CHASE) {
+			flush(&l, mt);
+		} else if (l.n > 0) {
+			chase(&l, w, mt);
+		} else if (w->nfar > 0) {
+			loop_end(&l, w);
+			mark_far(w);
+			l.tail = w->tail;
+		} else {
+			break;
+		}
+		if (mt && unlikely(load_relaxed(&w->m->nidle)) &&
+			l.tail - l.head > SHARE_MIN) {
+			loop_end(&l, w);
+			mark_share(w);
+			l.head = w->head;
+		}
+	}
+	loop_end(&l, w);
+}
+
+RAW_MEMORY static void scan_one(
+	struct mark_worker *w, uintptr_t lo, uintptr_t hi)
+{
+	struct loop l = loop_begin(w);
+
+	scan_object(&l, w, lo, hi, false);
+	flush(&l, false);
+	loop_end(&l, w);
+}
+
+RAW_MEMORY static void scan_many(
+	struct mark_worker *w, uintptr_t lo, uintptr_t hi)
+{
+	struct loop l = loop_begin(w);
+
+	scan_object(&l, w, lo, hi, true);
+	flush(&l, true);
+	loop_end(&l, w);
+}
+
+RAW_MEMORY static void drain_one(struct mark_worker *w)
+{
+	drain_loop(w, false);
+}
+
+RAW_MEMORY static void drain_many(struct mark_worker *w)
+{
+	drain_loop(w, true);
+}
+
+const struct mark_kernel MARK_KERNEL = {
+	MARK_NAME, scan_one, drain_one, scan_many, drain_many};
