@@ -26,9 +26,6 @@
 #include <malloc.h>
 #include <stdio.h>
 
-/* Largest text of malloc_info(): a line for each class and a frame. */
-enum { INFO_MAX = 16 << 10 };
-
 /* In no header. */
 struct mallinfo __libc_mallinfo(void);
 int __libc_mallopt(int param, int value);
@@ -186,18 +183,27 @@ static void xml(struct fmt *f, const struct heapstats *h)
 	fmt_str(f, "</malloc>\n");
 }
 
+/* The buffer is full: hand it on. Stacks may be small. */
+static bool to_file(struct fmt *f)
+{
+	fwrite(f->buf, 1, f->len, f->full_arg);
+	f->len = 0;
+	return true;
+}
+
 API int malloc_info(int options, FILE *fp)
 {
-	char buf[INFO_MAX];
 	struct heapstats h;
+	char buf[512];
 	struct fmt f;
 
 	if (options != 0)
 		return EINVAL;
 	heapstats_read(&h);
 	fmt_init(&f, buf, sizeof(buf), -1);
+	f.full = to_file;
+	f.full_arg = fp;
 	xml(&f, &h);
-	fwrite(buf, 1, f.len, fp);
+	to_file(&f);
 	return 0;
 }
-
