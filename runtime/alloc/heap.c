@@ -45,8 +45,8 @@ static void begin_slow(struct mcache *mc)
 
 static void end_slow(struct mcache *mc)
 {
-	signal_fence();
-	store_relaxed(&mc->slow, mc->slow + 1);
+	/* release [slow]: who reads an even number reads settled counters. */
+	store_release(&mc->slow, mc->slow + 1);
 	mcache_put(mc);
 }
 

@@ -132,6 +132,7 @@ static void init(struct mcache *mc)
 void mcache_set_slack(size_t slack)
 {
 	mcache_slack = slack;
+	/* acquire [mcaches]: pairs with the release that lists an mcache. */
 	for (struct mcache *mc = load_acquire(&mcache_all); mc; mc = mc->next)
 		route(mc);
 }

@@ -48,12 +48,14 @@ static uint64_t disturbance(bool *quiet)
 
 static void read_mcaches(struct heapstats *h, uint64_t *cached)
 {
+	/* acquire [mcaches]: both walks, as in disturbance(). */
 	for (struct mcache *mc = load_acquire(&mcache_all); mc; mc = mc->next) {
 		h->nthreads += load_relaxed(&mc->active);
 		for (unsigned r = 1; r < NREC; r++)
 			h->of[r].mallocs += mcache_mallocs(mc, r);
 	}
 	signal_fence();
+	/* acquire [mcaches] */
 	for (struct mcache *mc = load_acquire(&mcache_all); mc; mc = mc->next)
 		for (unsigned r = 1; r < NREC; r++)
 			cached[r] += mcache_depth(&mc->rec[r]);

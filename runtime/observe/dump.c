@@ -223,6 +223,7 @@ static bool begin(void)
 
 static void end(void)
 {
+	/* seq_cst, as in begin(): wishes are looked at after this. */
 	__atomic_store_n(&dump.busy, 0, __ATOMIC_SEQ_CST);
 }
 
@@ -232,6 +233,7 @@ void dump_run(uint32_t actions, uintptr_t sp)
 
 	if (!sp)
 		sp = (uintptr_t)__builtin_frame_address(0);
+	/* seq_cst: the wish is there before busy is looked at; see begin(). */
 	__atomic_fetch_or(&dump.pending, actions, __ATOMIC_SEQ_CST);
 	while (__atomic_load_n(&dump.pending, __ATOMIC_SEQ_CST) && begin()) {
 		uint32_t set =
