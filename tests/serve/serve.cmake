@@ -18,3 +18,4 @@ endfunction()
 
 serve_test(pprof mkprofile ${CMAKE_CURRENT_SOURCE_DIR}/support/profile.proto)
 serve_test(metrics mkmetrics)
+serve_test(httpd httpd_app)
