@@ -19,6 +19,7 @@
  * bounded, and has a Content-Length.
  */
 #include "observe/routes.h"
+#include "alloc/limits.h"
 #include "alloc/mheap.h"
 #include "base/json.h"
 #include "base/optparse.h"
@@ -164,7 +165,7 @@ static enum route_result route_memlimit(struct exchange *x)
 	if (!value || !optparse_memlimit(value, &limit, NULL) || limit < 0)
 		return route_error(x, 400,
 			"the body is a size like 512MiB, or off");
-	fmt_printf(&x->out, "%ld\n", mheap_set_memory_limit(limit));
+	fmt_printf(&x->out, "%ld\n", limits_set_memory(limit));
 	return ROUTE_DONE;
 }
 
