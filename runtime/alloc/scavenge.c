@@ -61,11 +61,17 @@ uint64_t scavenge_now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+/* Signed: since may come from a thread that looked at the clock later. */
+static bool elapsed(uint64_t now, uint64_t since)
+{
+	return (int64_t)(now - since) >= WINDOW_MS;
+}
+
 /* Under mheap.lock: a window ends, n idle pages were not needed in it. */
 static void end_window(uint64_t now, size_t n)
 {
 	n = n > RESERVE ? n - RESERVE : 0;
-	scav.todo = MAX(scav.todo, n);
+	store_relaxed(&scav.todo, MAX(scav.todo, n));
 	scav.lowwater = mheap.pages_idle;
 	store_relaxed(&scav.window_start, now);
 }
@@ -78,11 +84,11 @@ static void operation(void)
 {
 	uint64_t now = scavenge_now_ms();
 
-	if (now - scav.last_op >= WINDOW_MS)
+	if (elapsed(now, scav.last_op))
 		end_window(now, mheap.pages_idle);
 	scav.last_op = now;
 	scav.lowwater = MIN(scav.lowwater, mheap.pages_idle);
-	scav.todo = MIN(scav.todo, mheap.pages_idle);
+	store_relaxed(&scav.todo, MIN(scav.todo, mheap.pages_idle));
 }
 
 void scavenge_took(void)
@@ -106,7 +112,9 @@ uint64_t scavenge_waiting(void)
 static void roll(uint64_t now)
 {
 	lock(&mheap.lock);
-	if (now - scav.last_op >= WINDOW_MS)
+	if (!elapsed(now, scav.window_start))
+		; /* another thread was faster */
+	else if (elapsed(now, scav.last_op))
 		end_window(now, mheap.pages_idle);
 	else
 		end_window(now, scav.lowwater);
@@ -132,7 +140,7 @@ bool scavenge_tick(void)
 	uint64_t now = scavenge_now_ms();
 	size_t n, done;
 
-	if (now - load_relaxed(&scav.window_start) >= WINDOW_MS)
+	if (elapsed(now, load_relaxed(&scav.window_start)))
 		roll(now);
 	n = load_relaxed(&scav.todo);
 	if (n == 0)
@@ -140,9 +148,9 @@ bool scavenge_tick(void)
 	done = mheap_scavenge(MIN(n, (size_t)QUANTUM));
 	lock(&mheap.lock);
 	/* Nothing given back: refused, or taken meanwhile. */
-	scav.todo = done ? scav.todo - MIN(scav.todo, done) : 0;
+	n = done ? scav.todo - MIN(scav.todo, done) : 0;
+	store_relaxed(&scav.todo, n);
 	scav.lowwater = MIN(scav.lowwater, mheap.pages_idle);
-	n = scav.todo;
 	unlock(&mheap.lock);
 	if (done && options->godebug.scavtrace)
 		trace(done);
