@@ -38,7 +38,7 @@ static ALWAYS_INLINE void heap_free(void *p)
 {
 	size_t page = arena_page((uintptr_t)p);
 
-	if (likely(page < window_npages)) {
+	if (likely(page < hot_load(&window_npages))) {
 		struct mcache_rec *r = (void *)((char *)mcache_self +
 			window_code[page]);
 

@@ -38,6 +38,7 @@
 #include "alloc/mcache.h"
 #include "alloc/arena.h"
 #include "alloc/mcentral.h"
+#include "alloc/tick.h"
 #include "base/fatal.h"
 #include "os/sysmem.h"
 
@@ -47,7 +48,7 @@
 
 enum {
 	/* Virtual; only what magazines use of it becomes resident. */
-	MCACHE_BYTES = 128 << 10,
+	MCACHE_BYTES = 160 << 10,
 	RUN_BYTES = 4 << 20,  /* in one magazine of large objects */
 	RUN_DEPTH = 16,	      /* objects in it */
 	RUN_BUDGET_OWN = 1 << 20, /* in all magazines of one thread, always */
@@ -122,6 +123,7 @@ static void init(struct mcache *mc)
 		absent(mc, r);
 		mc->rec[r].mask = r ? align_mask(r) : 0;
 		mc->cold[r].sample_left = UINT64_MAX;
+		mc->cold[r].settled = 1; /* of the first malloc */
 	}
 	route(mc);
 	mc->bump = (char *)(mc + 1);
@@ -160,17 +162,19 @@ static struct mcache *acquire(void)
 			store_release(&mcache_all, mc);
 		}
 	}
-	if (mc) {
+	if (mc)
 		store_relaxed(&mc->active, true);
-		mc->exit_rounds = 0;
-	}
 	unlock(&threads.lock);
 	return mc;
 }
 
 static void release(struct mcache *mc)
 {
+	store_relaxed(&mc->slow, mc->slow + 1);
+	signal_fence();
 	mcache_flush(mc);
+	signal_fence();
+	store_relaxed(&mc->slow, mc->slow + 1);
 	lock(&threads.lock);
 	store_relaxed(&mc->active, false);
 	mc->next_free = threads.free;
@@ -179,20 +183,22 @@ static void release(struct mcache *mc)
 }
 
 /*
- * pthread key destructor. Other destructors may still allocate and free, so
- * the work waits for the last round that the C library grants; what comes
- * later still (the library's own clean-up) borrows an mcache for each call.
+ * pthread key destructor. Others may still allocate and free, in this round
+ * and the next ones; which round this is can't be known, since the first
+ * allocation of the thread may have come from a destructor. So this is the
+ * end: what comes later borrows an mcache for each malloc, and frees go to
+ * their spans.
  */
 static void thread_exit(void *arg)
 {
-	struct mcache *mc = arg;
-
-	if (++mc->exit_rounds < PTHREAD_DESTRUCTOR_ITERATIONS &&
-		!pthread_setspecific(threads.key, mc))
-		return;
 	gone = true;
 	mcache_self = &mcache_none;
-	release(mc);
+	release(arg);
+}
+
+bool mcache_gone(void)
+{
+	return gone;
 }
 
 struct mcache *mcache_get(void)
@@ -237,9 +243,10 @@ static bool set_cap(struct mcache *mc, unsigned r, unsigned cap)
 	size_t bytes = (cap + 1) * sizeof(void *), depth = mcache_depth(rec);
 	void **base = (void **)mc->bump;
 
+	if (cap > cold->room && (size_t)(mc->bump_end - mc->bump) < bytes)
+		return false;
+	lock(&threads.lock); /* a fork finds all of it in step */
 	if (cap > cold->room) {
-		if ((size_t)(mc->bump_end - mc->bump) < bytes)
-			return false;
 		mc->bump += bytes;
 		memcpy(base, rec->base, (depth + 1) * sizeof(void *));
 		rec->base = base;
@@ -249,6 +256,7 @@ static bool set_cap(struct mcache *mc, unsigned r, unsigned cap)
 	rec->limit = rec->base + cap;
 	account(mc, r, cold->cap, cap);
 	cold->cap = (uint16_t)cap;
+	unlock(&threads.lock);
 	return true;
 }
 
@@ -338,7 +346,7 @@ bool mcache_make_room(struct mcache *mc, unsigned r)
 		if ((!large || within_budget(mc, more)) && grow(mc, r))
 			return true;
 	}
-	if (large)
+	if (large || cold->cap == 0)
 		return false;
 	/* Frees without mallocs: somebody else allocates. */
 	if (cold->overflows >= 2)
@@ -352,11 +360,8 @@ bool mcache_make_room(struct mcache *mc, unsigned r)
 static void idle(struct mcache *mc, unsigned r)
 {
 	mcache_drain(mc, r, 0);
-	if (r < NSIZECLASS)
-		return;
-	mc->rec[r].limit = mc->rec[r].base; /* out of the budget */
-	account(mc, r, mc->cold[r].cap, 0);
-	mc->cold[r].cap = 0;
+	if (r >= NSIZECLASS && mc->cold[r].cap)
+		set_cap(mc, r, 0); /* out of the budget */
 }
 
 void mcache_flush(struct mcache *mc)
@@ -407,6 +412,7 @@ void mcache_postfork_child(void)
 			continue;
 		mc->active = false;
 		mc->slow = 0;
+		tick_settle(mc);
 		mc->next_free = threads.free;
 		threads.free = mc;
 	}

@@ -36,7 +36,8 @@ _Static_assert(sizeof(struct mcache_rec) == REC_SIZE, "page codes");
 
 /* The other half, used by slow paths only. */
 struct mcache_cold {
-	uint64_t loaded;      /* sum of what left was loaded with */
+	uint64_t loaded;      /* mallocs so far + left, where left >= 0 */
+	uint64_t settled;     /* mallocs so far, where left < 0 */
 	uint64_t sample_left; /* mallocs until the next sample, after left */
 	uint64_t seen;	      /* mallocs at the last trim */
 	uint16_t cap;	      /* of the magazine */
@@ -55,7 +56,6 @@ struct mcache {
 	struct mcache *next;	  /* of all, never unlinked */
 	struct mcache *next_free; /* of those without a thread */
 	bool active;		  /* has a thread */
-	uint8_t exit_rounds;	  /* of pthread key destruction seen */
 	uint32_t slow;		  /* odd while its owner is in a slow path */
 	uint64_t trimmed_ms;	  /* last trim */
 	uint32_t ticks;		  /* while every malloc ticks */
@@ -84,9 +84,9 @@ static ALWAYS_INLINE void *mcache_pop(struct mcache_rec *r)
 
 	if (unlikely(!obj))
 		return NULL;
-	if (unlikely(--r->left < 0))
+	if (unlikely(hot_dec(&r->left) < 0))
 		return NULL;
-	r->top = top - 1;
+	hot_store(&r->top, top - 1);
 	return obj;
 }
 
@@ -106,7 +106,7 @@ static ALWAYS_INLINE bool mcache_push(struct mcache_rec *r, void *p)
 	if (unlikely((uint32_t)(uintptr_t)p & r->mask))
 		return false;
 	top[1] = p;
-	r->top = top + 1;
+	hot_store(&r->top, top + 1);
 	return true;
 }
 
@@ -116,19 +116,20 @@ static ALWAYS_INLINE size_t mcache_depth(const struct mcache_rec *r)
 }
 
 /*
- * The calling thread's mcache, made on first use. After the thread's key
- * destructors have run it is a borrowed one, to be returned with
+ * The calling thread's mcache, made on first use. Once the thread's key
+ * destructors run (mcache_gone()) it is a borrowed one, to be returned with
  * mcache_put(). NULL: no memory.
  */
 struct mcache *mcache_get(void);
 void mcache_put(struct mcache *mc);
+bool mcache_gone(void);
 
 /* Fill the empty magazine of record r; false: no memory. Small classes only. */
 bool mcache_refill(struct mcache *mc, unsigned r);
 
 /*
  * The magazine of r is full or absent. True: there is room for one more object
- * now. False: the object should go straight back to mheap (large ones only).
+ * now. False: the object should go straight back to where it came from.
  */
 bool mcache_make_room(struct mcache *mc, unsigned r);
 
@@ -141,14 +142,29 @@ void mcache_flush(struct mcache *mc);
 /* Return the magazines that were not used since the last call. */
 void mcache_trim(struct mcache *mc, uint64_t now_ms);
 
-/* Number of mallocs of record r so far. */
+/*
+ * Number of mallocs of record r so far, whatever its owner is doing: see
+ * set_left() in tick.c. Any thread, signal handlers included.
+ */
 static inline uint64_t mcache_mallocs(const struct mcache *mc, unsigned r)
 {
-	/* loaded first: an error is then on the low side (see stats.c). */
-	uint64_t loaded = load_relaxed(&mc->cold[r].loaded);
+	for (;;) {
+		uint64_t loaded = load_relaxed(&mc->cold[r].loaded), settled;
+		int32_t left;
 
-	signal_fence();
-	return loaded - (uint64_t)(int64_t)load_relaxed(&mc->rec[r].left);
+		signal_fence();
+		left = load_relaxed(&mc->rec[r].left);
+		signal_fence();
+		if (left >= 0) {
+			if (loaded == load_relaxed(&mc->cold[r].loaded))
+				return loaded - (uint64_t)left;
+			continue;
+		}
+		settled = load_relaxed(&mc->cold[r].settled);
+		signal_fence();
+		if (load_relaxed(&mc->rec[r].left) < 0)
+			return settled;
+	}
 }
 
 /* Fork: lock in the parent; the child adopts the other threads' caches. */

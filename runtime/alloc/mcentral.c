@@ -131,7 +131,7 @@ static size_t take(struct mspan *s, void **out, size_t want)
 				(uintptr_t)i * s->elemsize_small);
 			got++;
 		}
-		s->freebits[w] = bits;
+		store_relaxed(&s->freebits[w], bits);
 	}
 	s->nfree -= (uint16_t)got;
 	return got;
@@ -267,7 +267,8 @@ static void put_all(struct mcentral *c, void **objs, size_t n)
 				fatal("free of %p: never allocated", (void *)p);
 		}
 		i = slot_of(s, p);
-		s->freebits[i / 64] |= (uint64_t)1 << i % 64;
+		store_relaxed(&s->freebits[i / 64],
+			s->freebits[i / 64] | (uint64_t)1 << i % 64);
 		s->nfree++;
 	}
 	if (s)

@@ -386,6 +386,8 @@ bool mheap_resize_large(struct mspan *s, size_t npages)
 	if (ok) {
 		count_large(old, -1);
 		count_large(npages, 1);
+		if (npages <= MAX_RUN && npages != old)
+			own_add(&mheap.run_resized[npages], 1);
 		if (npages > old)
 			own_add(&mheap.grown_bytes,
 				(npages - old) << PAGE_SHIFT);

@@ -43,6 +43,8 @@ struct mheap {
 
 	/* Large objects that are out, by page count; [0]: above MAX_RUN. */
 	uint64_t run_out[MAX_RUN + 1];
+	/* Cumulative: those that became so long by a resize in place. */
+	uint64_t run_resized[MAX_RUN + 1];
 	uint64_t huge_out_bytes; /* of those above MAX_RUN */
 	uint64_t huge_mallocs, huge_frees;
 	uint64_t huge_malloc_bytes, huge_free_bytes;

@@ -19,6 +19,7 @@
  *       its state says all.
  */
 
+#include "base/atomics.h"
 #include "base/attrs.h"
 #include "alloc/sizeclasses.h"
 
@@ -75,9 +76,13 @@ static ALWAYS_INLINE uint32_t mspan_index(const struct mspan *s, uintptr_t p)
 	return (uint32_t)(((p - s->base) * (uint64_t)s->magic) >> 32);
 }
 
+/*
+ * Without the class's lock: right for a slot whose object the caller owns, a
+ * good guess for any other.
+ */
 static ALWAYS_INLINE bool mspan_isfree(const struct mspan *s, uint32_t i)
 {
-	return s->freebits[i / 64] >> (i % 64) & 1;
+	return load_relaxed(&s->freebits[i / 64]) >> (i % 64) & 1;
 }
 
 #endif

@@ -18,7 +18,11 @@
  * identities hold whatever was read.
  *
  * Order of reads: countdowns before magazines, since a malloc in between is
- * then seen as "not yet" by both sums; see mcache_mallocs() for loaded/left.
+ * then seen as "not yet" by both sums. Each countdown is read exactly, so
+ * mallocs and total_alloc never go back.
+ *
+ * An object of up to MAX_RUN pages that is resized in place changes its record:
+ * of[] counts it as gone from one and come to the other, the sums do not.
  */
 #include "alloc/stats.h"
 #include "alloc/mcentral.h"
@@ -82,15 +86,16 @@ static void sum_class(struct heapstats *h, unsigned r, uint64_t out,
 	struct heapstats_class *c = &h->of[r];
 	uint64_t live = out - MIN(out, cached);
 
-	/* A magazine depth or countdown read too early or too late. */
-	if ((int64_t)c->mallocs < 0)
-		c->mallocs = 0;
+	h->mallocs += c->mallocs;
+	h->total_alloc += c->mallocs * rec_bytes(r);
+	if (r >= NSIZECLASS)
+		c->mallocs += load_relaxed(
+			&mheap.run_resized[r - NSIZECLASS + 1]);
+	/* A magazine's depth was read too early or too late. */
 	live = MIN(live, c->mallocs);
 	c->cached = MIN(cached, out);
 	c->frees = c->mallocs - live;
-	h->mallocs += c->mallocs;
-	h->frees += c->frees;
-	h->total_alloc += c->mallocs * rec_bytes(r);
+	h->objects += live;
 	h->alloc += live * rec_bytes(r);
 	h->inuse += r < NSIZECLASS
 		? c->nspans * sizeclasses[r].npages * PAGE_SIZE
@@ -107,7 +112,7 @@ static void sum_huge(struct heapstats *h)
 	h->of[0].mallocs =
 		MAX(load_relaxed(&mheap.huge_mallocs), h->of[0].frees);
 	h->mallocs += h->of[0].mallocs;
-	h->frees += h->of[0].frees;
+	h->objects += h->of[0].mallocs - h->of[0].frees;
 	h->total_alloc += total;
 	h->alloc += out;
 	h->inuse += out;
@@ -126,8 +131,10 @@ static void read_once(struct heapstats *h)
 		sum_class(h, r, out, cached[r]);
 	}
 	sum_huge(h);
+	h->objects = MIN(h->objects, h->mallocs);
+	h->frees = h->mallocs - h->objects;
 	h->total_alloc += load_relaxed(&mheap.grown_bytes);
-	h->total_alloc = MAX(h->total_alloc, h->alloc);
+	h->alloc = MIN(h->alloc, h->total_alloc);
 	/* The rest of the mapped heap is idle, whatever was read when. */
 	sys = sysmem_sys(SYS_HEAP);
 	h->heap_sys = MAX(sys, h->inuse);

@@ -11,7 +11,8 @@ struct heapstats {
 		uint64_t nspans;	 /* small classes only */
 		uint64_t cached;	 /* in magazines: free for the program */
 	} of[NREC];			 /* [0]: large objects above MAX_RUN */
-	uint64_t mallocs, frees;	 /* sums over of[] */
+	uint64_t mallocs, frees;	 /* of all sizes */
+	uint64_t objects;		 /* mallocs - frees: out now */
 	uint64_t total_alloc;		 /* slot bytes handed out, cumulative */
 	uint64_t alloc;			 /* slot bytes out now */
 	uint64_t inuse, idle, released;	 /* page bytes; idle includes released */
@@ -27,6 +28,8 @@ struct heapstats {
  *
  *	frees <= mallocs (also per class), alloc <= inuse, alloc <= total_alloc,
  *	released <= idle, inuse + idle == heap_sys
+ *
+ * and mallocs and total_alloc are never less than in an earlier snapshot.
  *
  * Stops nobody, takes no lock, may run in a signal handler.
  */

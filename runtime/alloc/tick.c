@@ -90,32 +90,58 @@ bool tick_samples_huge(struct mcache *mc, size_t bytes)
 	return draw(mc, bytes) == 1;
 }
 
-/* Load left so that the next tick comes after at most n mallocs. */
-static void load(struct mcache *mc, unsigned r, uint64_t n)
+/*
+ * Give the countdown of r another value; the count of mallocs stays. Snapshots
+ * come between any two of these stores, from other threads, from a signal
+ * handler on this one, and after a fork; at each point mcache_mallocs() is
+ * right:
+ *
+ *	left >= 0   loaded - left
+ *	left < 0    settled; the hit path that makes left -1 has counted one
+ */
+static void set_left(struct mcache *mc, unsigned r, int32_t left)
 {
 	struct mcache_rec *rec = &mc->rec[r];
+	struct mcache_cold *cold = &mc->cold[r];
+	uint64_t n = mcache_mallocs(mc, r);
+
+	store_relaxed(&cold->settled, n);
+	signal_fence();
+	store_relaxed(&rec->left, -1);
+	signal_fence();
+	store_relaxed(&cold->loaded, n + (uint64_t)left);
+	signal_fence();
+	store_relaxed(&rec->left, left);
+	signal_fence();
+	store_relaxed(&cold->settled, n + (uint64_t)left + 1);
+}
+
+void tick_settle(struct mcache *mc)
+{
+	for (unsigned r = 1; r < NREC; r++)
+		if (mc->rec[r].left < 0)
+			set_left(mc, r, 0);
+}
+
+/* left is -1: the next tick comes after at most n mallocs. */
+static void load(struct mcache *mc, unsigned r, uint64_t n)
+{
 	struct mcache_cold *cold = &mc->cold[r];
 
 	n = MIN(n, cold->sample_left);
 	if (cold->sample_left != UINT64_MAX)
 		cold->sample_left -= n;
-	/* left first: a snapshot in between counts too few, never too many. */
-	store_relaxed(&rec->left, rec->left + (int32_t)n);
-	signal_fence();
-	own_add(&cold->loaded, n);
+	set_left(mc, r, (int32_t)n - 1);
 }
 
 static void hurry(struct mcache *mc)
 {
 	for (unsigned r = 1; r < NREC; r++) {
-		struct mcache_rec *rec = &mc->rec[r];
-		int32_t over = rec->left - TICK_HURRY;
+		int32_t over = mc->rec[r].left - TICK_HURRY;
 
 		if (over <= 0)
 			continue;
-		own_add(&mc->cold[r].loaded, -(uint64_t)over);
-		signal_fence();
-		store_relaxed(&rec->left, TICK_HURRY);
+		set_left(mc, r, TICK_HURRY);
 		if (mc->cold[r].sample_left != UINT64_MAX)
 			mc->cold[r].sample_left += (uint64_t)over;
 	}
@@ -181,7 +207,9 @@ bool tick_count(struct mcache *mc, unsigned r)
 
 void tick_uncount(struct mcache *mc, unsigned r)
 {
-	store_relaxed(&mc->rec[r].left, mc->rec[r].left + 1);
+	/* Not left: the next tick, and sample, come when they would have. */
+	own_add(&mc->cold[r].loaded, -1);
+	own_add(&mc->cold[r].settled, -1);
 }
 
 uint64_t tick_set_sample_rate(uint64_t bytes)

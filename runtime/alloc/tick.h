@@ -13,6 +13,9 @@ bool tick_count(struct mcache *mc, unsigned r);
 /* The malloc that was counted failed. */
 void tick_uncount(struct mcache *mc, unsigned r);
 
+/* The child of fork: an mcache whose owner may have been inside a tick. */
+void tick_settle(struct mcache *mc);
+
 /* Should an object of so many bytes that no record counts be sampled? */
 bool tick_samples_huge(struct mcache *mc, size_t bytes);
 
