@@ -107,6 +107,8 @@ static void *fetch(struct mcache *mc, unsigned r)
 	if (*rec->top) {
 		p = *rec->top;
 		store_relaxed(&rec->top, rec->top - 1);
+		/* calloc has not seen it if the mcache is new to the thread. */
+		arena_span((uintptr_t)p)->zeroed = false;
 		return p;
 	}
 	if (mc->cold[r].misses < UINT16_MAX)
@@ -197,9 +199,12 @@ static unsigned checked_rec(const char *what, const struct mspan *s,
 }
 
 /* An object that no magazine takes. */
-static void free_to_heap(struct mspan *s)
+static void free_to_heap(struct mspan *s, void *p)
 {
-	mheap_free_span(s);
+	if (s->state == MSPAN_SMALL)
+		mcentral_put(s, (uintptr_t)p);
+	else
+		mheap_free_span(s);
 	if (mcache_self != &mcache_none)
 		tick_hurry(mcache_self);
 }
@@ -211,13 +216,11 @@ static void push_slow(struct mcache *mc, unsigned r, struct mspan *s, void *p)
 	if (*rec->top == p)
 		mcentral_freed_before("free", (uintptr_t)p, mspan_elemsize(s));
 	if (rec->top >= rec->limit) {
-		bool room = mcache_make_room(mc, r);
-
-		tick_hurry(mc);
-		if (!room) {
-			mheap_free_span(s);
+		if (!mcache_make_room(mc, r)) {
+			free_to_heap(s, p);
 			return;
 		}
+		tick_hurry(mc);
 	}
 	rec->top[1] = p;
 	store_relaxed(&rec->top, rec->top + 1);
@@ -245,13 +248,11 @@ NOINLINE void heap_free_slow(void *ptr)
 		objinfo_free_sampled(s, (uintptr_t)ptr);
 		return;
 	}
-	if (r == 0) {
-		free_to_heap(s);
+	mc = r == 0 || mcache_gone() ? NULL : mcache_get();
+	if (!mc) {
+		free_to_heap(s, ptr);
 		return;
 	}
-	mc = mcache_get();
-	if (!mc)
-		return; /* no memory for an mcache: the object stays out */
 	begin_slow(mc);
 	push_slow(mc, r, s, ptr);
 	end_slow(mc);
@@ -310,13 +311,25 @@ NOINLINE HOT static void hot_free(void *p)
 	heap_free(p);
 }
 
+/* p was allocated with more than the size that was asked for. */
+static void note_size(void *p, size_t size)
+{
+	size_t page = arena_page((uintptr_t)p);
+
+	if (unlikely(mheap.record_objects || load_relaxed(&window_code[page]) == 0))
+		objinfo_resized(arena_span((uintptr_t)p), (uintptr_t)p, size);
+}
+
 static void *move(void *p, size_t old, size_t size)
 {
-	void *q = hot_malloc(headroom(old, size));
+	size_t want = headroom(old, size);
+	void *q = hot_malloc(want);
 	struct mspan *from, *to;
 
 	if (!q)
 		return NULL;
+	if (want != size)
+		note_size(q, size);
 	if (old > (size_t)MAX_RUN * PAGE_SIZE &&
 		size > (size_t)MAX_RUN * PAGE_SIZE) {
 		from = arena_span((uintptr_t)p);
@@ -353,7 +366,7 @@ static ALWAYS_INLINE bool fits_slot(void *p, size_t size)
 	struct mcache_rec *rec;
 	unsigned code;
 
-	if (page >= window_npages)
+	if (page >= hot_load(&window_npages))
 		return false;
 	code = window_code[page];
 	if (code == 0 || code >= NSIZECLASS * REC_SIZE)
@@ -370,10 +383,9 @@ void *heap_realloc(void *p, size_t size)
 	struct mspan *s;
 	unsigned r;
 
-	if (fits_slot(p, size))
+	if (likely(!mheap.record_objects) && fits_slot(p, size))
 		return p;
 	s = arena_span((uintptr_t)p);
-
 	if (unlikely(!s)) {
 		if (heap_owns(p) || !heap_hooks.realloc_foreign)
 			fatal("realloc of %p: no object is there (freed before,"
@@ -399,13 +411,13 @@ void *heap_realloc(void *p, size_t size)
 static void *memalign_large(size_t align, size_t size)
 {
 	size_t step = MAX(align >> PAGE_SHIFT, (size_t)1);
-	struct mcache *mc = mcache_get();
+	struct mcache *mc;
 	size_t npages;
 	struct mspan *s;
 	unsigned r;
 	void *p;
 
-	if (!mc || size > PTRDIFF_MAX - align)
+	if (size > PTRDIFF_MAX - align || !(mc = mcache_get()))
 		return refuse(size);
 	npages = (size + mcache_slack + PAGE_SIZE - 1) >> PAGE_SHIFT;
 	npages = MAX(npages, (size_t)1);
@@ -436,8 +448,8 @@ static void *memalign_class(unsigned c, size_t size)
 	/* Requests are rounded to 8 bytes before the slack is added. */
 	void *p = hot_malloc(sizeclasses[c].size - 8 * mcache_slack);
 
-	if (p && unlikely(mheap.record_objects))
-		objinfo_resized(arena_span((uintptr_t)p), (uintptr_t)p, size);
+	if (p)
+		note_size(p, size);
 	return p;
 }
 
@@ -462,6 +474,8 @@ void *heap_memalign(size_t align, size_t size)
 {
 	unsigned c;
 
+	if (size > PTRDIFF_MAX)
+		return refuse(size);
 	if (align <= 16)
 		return hot_malloc(MAX(size, align));
 	c = aligned_class(align, MAX(size, (size_t)1) + mcache_slack);
