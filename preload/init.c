@@ -76,6 +76,14 @@ void mheap_on_start(void)
 	preload_init();
 }
 
+/* GOSTAT_ATEXIT is inherited; GOSTAT_ATEXIT_PID says who is meant. */
+static bool meant_here(void)
+{
+	uint64_t pid = options->atexit_pid;
+
+	return pid == 0 || pid == (uint64_t)sys0(SYS_getpid);
+}
+
 /*
  * The last of all exit handlers, after the destructors of every library. What
  * this thread has freed goes back to its spans, where a double free or a
@@ -85,7 +93,7 @@ static void at_end(void *arg UNUSED)
 {
 	if (mcache_self != &mcache_none)
 		mcache_flush(mcache_self);
-	if (options->atexit)
+	if (options->atexit && meant_here())
 		dump_run(options->atexit, 0);
 	if (options->verbose)
 		warn("process %d ends", (int)sys0(SYS_getpid));

@@ -48,3 +48,7 @@ add_test(NAME program.quiet COMMAND ${Python3_EXECUTABLE}
 	${PROGRAMS_DIR}/quiet.py $<TARGET_FILE:gostat>)
 set_tests_properties(program.quiet PROPERTIES LABELS programs
 	SKIP_RETURN_CODE 77 TIMEOUT 100)
+
+add_test(NAME program.atexit COMMAND ${PROGRAMS_DIR}/atexit.sh
+	$<TARGET_FILE:gostat>)
+set_tests_properties(program.atexit PROPERTIES LABELS programs TIMEOUT 60)
