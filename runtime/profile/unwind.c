@@ -183,17 +183,24 @@ size_t unwind(const struct unwind_regs *r, struct stackrange *s, uintptr_t *pc,
 	return n;
 }
 
+size_t unwind_program(const struct unwind_regs *r, uintptr_t *pc, size_t max)
+{
+	struct unwind_state st = {.pc = r->pc, .sp = r->sp, .bp = r->bp};
+	struct unwind_regs outside = *r;
+	struct stackrange s = {0};
+
+	if (unwind_start(st.sp, &s) && unwind_skip_own(&st, &s))
+		outside = (struct unwind_regs){
+			.pc = st.pc, .sp = st.sp, .bp = st.bp};
+	return unwind(&outside, &s, pc, max);
+}
+
 NOINLINE size_t unwind_here(uintptr_t *pc, size_t max)
 {
-	struct stackrange s = {0};
 	struct unwind_regs r;
-	struct unwind_state st;
 
 	unwind_caller(&r);
-	st = (struct unwind_state){.pc = r.pc, .sp = r.sp, .bp = r.bp};
-	if (unwind_start(st.sp, &s) && unwind_skip_own(&st, &s))
-		r = (struct unwind_regs){.pc = st.pc, .sp = st.sp, .bp = st.bp};
-	return unwind(&r, &s, pc, max);
+	return unwind_program(&r, pc, max);
 }
 
 void unwind_flush(void)

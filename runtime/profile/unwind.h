@@ -42,14 +42,17 @@ size_t unwind(const struct unwind_regs *r, struct stackrange *s, uintptr_t *pc,
 	size_t max);
 
 /*
- * The frames of the caller, without those of this library. For occasional
- * use; recording allocations is callstack.h's business. Context: as above.
+ * The frames from r on, without those of this library at the inner end; and
+ * those of the caller. For occasional use: recording allocations is
+ * callstack.h's business. Context: as above.
  */
+size_t unwind_program(const struct unwind_regs *r, uintptr_t *pc, size_t max);
 size_t unwind_here(uintptr_t *pc, size_t max);
 
 /*
- * The library's own code is [lo, hi): unwind_here() and callstack_capture()
- * leave out frames of it at the inner end. Called once, at start.
+ * The library's own code is [lo, hi): unwind_program() and
+ * callstack_capture() leave out frames of it at the inner end. Called once, at
+ * start.
  */
 void unwind_own_text(uintptr_t lo, uintptr_t hi);
 
