@@ -27,15 +27,18 @@
 #include "os/sysmem.h"
 #include "preload/follow.h"
 #include "preload/signal.h"
+#include "profile/unwind.h"
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <pthread.h>
 #include <sys/auxv.h>
 #include <unistd.h>
 
 /* Exported by ld.so: the kernel's argc, argv, envp start here. */
 extern void *__libc_stack_end;
+
+/* Made by the linker: where this library begins, and its code ends. */
+extern const char __ehdr_start[] HIDDEN, etext[] HIDDEN;
 
 static void out_of_memory(size_t size UNUSED)
 {
@@ -61,14 +64,14 @@ void preload_init(void)
 		return;
 	done = true;
 	options_parse(environment(), getauxval(AT_SECURE) != 0);
+	unwind_own_text((uintptr_t)__ehdr_start, (uintptr_t)etext);
 	heap_hooks.out_of_memory = out_of_memory;
 	heap_hooks.free_foreign = foreign_free;
 	heap_hooks.realloc_foreign = foreign_realloc;
 	heap_hooks.usable_foreign = foreign_usable_size;
 	heap_init();
 	sysmem_count((size_t)(_end - __bss_start), SYS_OTHER);
-	pthread_atfork(mcache_prefork, mcache_postfork_parent,
-		mcache_postfork_child);
+	fork_init();
 }
 
 void mheap_on_start(void)

@@ -10,6 +10,9 @@
 /* Make the library ready; cheap when it is. Context: any thread, any time. */
 void preload_init(void);
 
+/* Register the atfork handlers (preload/fork.c). */
+void fork_init(void);
+
 /* Find libc's own dlopen and dlclose; cheap when done. */
 void dl_init(void);
 

@@ -27,6 +27,9 @@
  * an auditor, say) makes it on the way.
  */
 #include "preload/interpose.h"
+#include "profile/modules.h"
+#include "profile/stacktab.h"
+#include "profile/unwind.h"
 
 #include <dlfcn.h>
 #include <gnu/libc-version.h>
@@ -155,10 +158,17 @@ API __attribute__((naked)) void *dlsym(void *restrict handle UNUSED,
 		"2:	jmpq	*16+dl_real(%rip)\n");
 }
 
+/* What may be unloaded is written down before, for stacks that lead there. */
 API int dlclose(void *handle)
 {
+	int ret;
+
 	dl_init();
-	return dl_real.close(handle);
+	if (stacktab_count())
+		modules_refresh();
+	ret = dl_real.close(handle);
+	unwind_flush();
+	return ret;
 }
 
 void *dl_borrow(const char *name)

@@ -46,7 +46,6 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -276,7 +275,6 @@ void signal_init(void)
 {
 	resolve();
 	dump_init();
-	pthread_atfork(NULL, NULL, dump_fork_child);
 	for (unsigned i = 0; i < options->signal.n; i++) {
 		struct taken *t = &taken.of[i];
 		struct sigaction now;

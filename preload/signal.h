@@ -3,9 +3,8 @@
 #define GOSTAT_PRELOAD_SIGNAL_H
 
 /*
- * Take the signals of GOSTAT_SIGNAL that nobody else has taken, and see to it
- * that dumps after fork work. Called once, from the library's constructor:
- * options are parsed, dlsym() may be called.
+ * Take the signals of GOSTAT_SIGNAL that nobody else has taken. Called once,
+ * from the library's constructor: options are parsed, dlsym() may be called.
  */
 void signal_init(void);
 

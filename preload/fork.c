@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fork: every lock of ours, in order of rank, and a child that works.
+ *
+ *	prepare   helper > modules > heap      (outermost first, base/lock.h)
+ *	parent    the same, backwards
+ *	child     each part makes itself whole: locks anew, no other threads
+ *
+ * Registered before anybody else's handlers (init.c), so prepare runs last and
+ * parent and child run first: the handlers of others may allocate.
+ *
+ * A process made by vfork, posix_spawn or clone runs none of this. The first
+ * two have the parent wait; after a bare clone without memory in common malloc
+ * works unless another thread was holding a lock, as with every allocator.
+ */
+#include "preload/interpose.h"
+#include "alloc/mcache.h"
+#include "observe/dump.h"
+#include "observe/helper.h"
+#include "profile/callstack.h"
+#include "profile/modules.h"
+
+#include <pthread.h>
+
+static void prepare(void)
+{
+	helper_prefork();
+	modules_prefork();
+	mcache_prefork();
+}
+
+static void parent(void)
+{
+	mcache_postfork_parent();
+	modules_postfork(false);
+	helper_parent();
+}
+
+static void child(void)
+{
+	mcache_postfork_child();
+	modules_postfork(true);
+	callstack_postfork_child();
+	helper_child();
+	dump_fork_child();
+}
+
+void fork_init(void)
+{
+	pthread_atfork(prepare, parent, child);
+}
