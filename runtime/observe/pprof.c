@@ -11,8 +11,8 @@
  *
  * A protocol buffer's fields may come in any order, so samples go out first
  * and number the addresses they meet; what was numbered is listed behind them.
- * Working memory is these tables: about 36 bytes for each distinct address
- * plus the strings.
+ * Working memory is these tables: about 44 bytes for each distinct address
+ * plus the strings. The stack needs 5 KiB.
  *
  * Addresses: a stack holds return addresses, a location is the call, hence
  * one less. A call that never returns would otherwise belong to the function
@@ -73,7 +73,6 @@ struct writer {
 	const struct pprof_options *o;
 	struct intern strings, locations, functions;
 	struct grow coverage; /* struct coverage[nmappings] */
-	struct grow ids;      /* location ids of one sample, uint32_t[] */
 	bool no_memory;
 };
 
@@ -117,47 +116,56 @@ static void head(struct writer *w, const struct pprof_snapshot *s)
 	wire_uint(w->out, PROFILE_DROP_FRAMES, string(w, drop_frames));
 }
 
-/* Numbers for a sample's addresses in w->ids; the length of their varints. */
-static size_t number_stack(struct writer *w, const struct pprof_bucket *b)
+/* What makes a location: the same address can be in two modules in turn. */
+struct place {
+	uint64_t address, generation;
+};
+
+/* A stack's location ids, and the length of their varints. */
+struct location_ids {
+	size_t n, packed;
+	uint32_t of[PPROF_DEPTH_MAX];
+};
+
+static void number_stack(struct writer *w, uint32_t stack,
+	struct location_ids *ids)
 {
-	size_t packed = 0;
+	uintptr_t pc[PPROF_DEPTH_MAX];
+	struct place p = {0};
 
-	w->ids.len = 0;
-	if (!grow_room(&w->ids, b->depth * sizeof(uint32_t))) {
-		w->no_memory = true;
-		return 0;
+	ids->n = MIN(w->o->frames(stack, pc, NELEM(pc)), NELEM(pc));
+	ids->packed = 0;
+	if (w->o->generation)
+		p.generation = w->o->generation(stack);
+	for (size_t i = 0; i < ids->n; i++) {
+		p.address = pc[i] - 1;
+		ids->of[i] = intern_id(&w->locations, &p, sizeof(p));
+		w->no_memory |= !ids->of[i];
+		ids->packed += wire_varint_len(ids->of[i]);
 	}
-	for (uint32_t i = 0; i < b->depth; i++) {
-		uintptr_t call = b->stack[i] - 1;
-		uint32_t id = intern_id(&w->locations, &call, sizeof(call));
-
-		w->no_memory |= !id;
-		((uint32_t *)w->ids.p)[i] = id;
-		packed += wire_varint_len(id);
-	}
-	w->ids.len = b->depth * sizeof(uint32_t);
-	return packed;
 }
 
 static void sample(struct writer *w, const struct pprof_bucket *b)
 {
 	const int64_t value[4] = {b->allocs, b->alloc_bytes, b->inuse,
 		b->inuse_bytes};
-	size_t ids = number_stack(w, b), values = 0, label, size;
+	size_t values = 0, label, size;
 	uint64_t key = string(w, "bytes");
+	struct location_ids ids;
 
+	number_stack(w, b->stack, &ids);
 	for (size_t i = 0; i < NELEM(value); i++)
 		values += wire_varint_len((uint64_t)value[i]);
 	label = 2 + wire_varint_len(key) + wire_varint_len(b->size);
 	size = values + 1 + wire_varint_len(values);
-	size += ids ? ids + 1 + wire_varint_len(ids) : 0;
+	size += ids.n ? ids.packed + 1 + wire_varint_len(ids.packed) : 0;
 	size += b->size ? label + 1 + wire_varint_len(label) : 0;
 
 	wire_open(w->out, PROFILE_SAMPLE, size);
-	if (ids)
-		wire_open(w->out, 1, ids);
-	for (size_t i = 0; i < w->ids.len / sizeof(uint32_t); i++)
-		wire_varint(w->out, ((uint32_t *)w->ids.p)[i]);
+	if (ids.n)
+		wire_open(w->out, 1, ids.packed);
+	for (size_t i = 0; i < ids.n; i++)
+		wire_varint(w->out, ids.of[i]);
 	wire_open(w->out, 2, values);
 	for (size_t i = 0; i < NELEM(value); i++)
 		wire_varint(w->out, (uint64_t)value[i]);
@@ -168,20 +176,17 @@ static void sample(struct writer *w, const struct pprof_bucket *b)
 	}
 }
 
-/*
- * The mapping that an address belongs to, as an index; nmappings if none. The
- * last one in the list wins: where a module was unloaded and another one took
- * its place, the newer is listed later.
- */
-static size_t mapping_of(const struct writer *w, uintptr_t address)
+/* The mapping that a place belongs to, as an index; nmappings if none. */
+static size_t mapping_of(const struct writer *w, const struct place *p)
 {
 	const struct pprof_mapping *m = w->o->mappings;
-	size_t i = w->o->nmappings;
+	size_t i;
 
-	while (i--)
-		if (m[i].start <= address && address < m[i].limit)
-			return i;
-	return w->o->nmappings;
+	for (i = 0; i < w->o->nmappings; i++)
+		if (m[i].start <= p->address && p->address < m[i].limit &&
+			m[i].born <= p->generation && p->generation < m[i].died)
+			break;
+	return i;
 }
 
 static uint64_t function(struct writer *w, const struct pprof_line *line)
@@ -206,21 +211,21 @@ static void put_line(struct writer *w, struct fmt *m,
 	wire_bytes(m, 4, buf, l.len);
 }
 
-static void location(struct writer *w, uint32_t id, uintptr_t address)
+static void location(struct writer *w, uint32_t id, const struct place *p)
 {
 	/* Lines are at most 26 bytes each, the rest 24. */
 	char buf[PPROF_INLINE_MAX * 26 + 24];
 	struct pprof_line line[PPROF_INLINE_MAX];
-	size_t map = mapping_of(w, address), n = 0;
+	size_t map = mapping_of(w, p), n = 0;
 	struct coverage *c;
 	struct fmt m;
 
 	if (w->o->names)
-		n = w->o->names(w->o->names_arg, address, line, NELEM(line));
+		n = w->o->names(w->o->names_arg, p->address, line, NELEM(line));
 	fmt_init(&m, buf, sizeof(buf), -1);
 	wire_uint(&m, 1, id);
 	wire_uint(&m, 2, map < w->o->nmappings ? map + 1 : 0);
-	wire_uint(&m, 3, address);
+	wire_uint(&m, 3, p->address);
 	for (size_t i = 0; i < n; i++)
 		put_line(w, &m, &line[i]);
 	wire_bytes(w->out, PROFILE_LOCATION, buf, m.len);
@@ -236,7 +241,7 @@ static void location(struct writer *w, uint32_t id, uintptr_t address)
 
 static void locations(struct writer *w)
 {
-	uintptr_t address;
+	struct place p;
 	size_t len;
 
 	if (w->o->nmappings &&
@@ -244,9 +249,8 @@ static void locations(struct writer *w)
 			w->o->nmappings * sizeof(struct coverage)))
 		w->no_memory = true;
 	for (uint32_t id = 1; id <= w->locations.n && !w->no_memory; id++) {
-		memcpy(&address, intern_key(&w->locations, id, &len),
-			sizeof(address));
-		location(w, id, address);
+		memcpy(&p, intern_key(&w->locations, id, &len), sizeof(p));
+		location(w, id, &p);
 	}
 }
 
@@ -268,6 +272,18 @@ static void functions(struct writer *w)
 	}
 }
 
+/* The number of a string of hexadecimal digits. */
+static uint64_t hex_string(struct writer *w, const uint8_t *p, size_t n)
+{
+	char buf[2 * 32 + 1];
+	struct fmt f;
+
+	fmt_init(&f, buf, sizeof(buf), -1);
+	for (size_t i = 0; i < n; i++)
+		fmt_printf(&f, "%02x", p[i]);
+	return string(w, fmt_cstr(&f));
+}
+
 static void mapping(struct writer *w, size_t i)
 {
 	const struct pprof_mapping *map = &w->o->mappings[i];
@@ -282,7 +298,7 @@ static void mapping(struct writer *w, size_t i)
 	wire_uint(&m, 3, map->limit);
 	wire_uint(&m, 4, map->offset);
 	wire_uint(&m, 5, string(w, map->file));
-	wire_uint(&m, 6, string(w, map->build_id));
+	wire_uint(&m, 6, hex_string(w, map->build_id, map->build_id_len));
 	wire_uint(&m, 7, named);
 	wire_uint(&m, 8, named && !c->no_file);
 	wire_uint(&m, 9, named && !c->no_line);
@@ -310,8 +326,7 @@ int pprof_write(struct fmt *out, const struct pprof_snapshot *s,
 		.strings = INTERN_INIT,
 		.locations = INTERN_INIT,
 		.functions = INTERN_INIT,
-		.coverage = GROW_INIT(GIB),
-		.ids = GROW_INIT(GIB)};
+		.coverage = GROW_INIT(GIB)};
 
 	head(&w, s);
 	for (size_t i = 0; i < s->n; i++)
@@ -326,7 +341,6 @@ int pprof_write(struct fmt *out, const struct pprof_snapshot *s,
 	intern_free(&w.locations);
 	intern_free(&w.functions);
 	grow_free(&w.coverage);
-	grow_free(&w.ids);
 	return w.no_memory ? ENOMEM : out->error;
 }
 

@@ -21,16 +21,11 @@
  * output reports).
  */
 
-/*
- * One bucket: blocks of one size that were allocated with one stack. The
- * stack holds return addresses, innermost first, and must stay where it is
- * until pprof_free().
- */
+/* One bucket: blocks of one size that were allocated with one stack. */
 struct pprof_bucket {
-	uint64_t id; /* the same in every snapshot of this process */
-	const uintptr_t *stack;
-	uint32_t depth;
-	uint64_t size; /* of one block, in bytes */
+	uint64_t id;	/* the same in every snapshot of this process */
+	uint32_t stack; /* for pprof_options.frames */
+	uint64_t size;	/* of one block, in bytes */
 	int64_t allocs, alloc_bytes;
 	int64_t inuse, inuse_bytes;
 };
@@ -76,12 +71,18 @@ void pprof_sort(struct pprof_snapshot *s);
 /* 1 - exp(-x) for x >= 0, to the last few bits. */
 double pprof_miss(double x);
 
-/* A part of the address space that a file is, or was, mapped to. */
+/*
+ * A part of the address space that a file is mapped to, or was. Where modules
+ * came and went, an address is looked up among those of the stack's generation:
+ * born <= generation < died.
+ */
 struct pprof_mapping {
 	uintptr_t start, limit;
 	uint64_t offset;
 	const char *file;
-	const char *build_id; /* hexadecimal, or NULL */
+	const uint8_t *build_id;
+	uint8_t build_id_len; /* bytes, at most 32; 0: none */
+	uint32_t born, died;
 };
 
 /* One source position; several when calls were inlined there. */
@@ -90,7 +91,10 @@ struct pprof_line {
 	uint64_t line;		     /* 0: not known */
 };
 
-enum { PPROF_INLINE_MAX = 32 };
+enum {
+	PPROF_INLINE_MAX = 32,
+	PPROF_DEPTH_MAX = 256, /* frames of one stack */
+};
 
 /*
  * Names for an address (of the call, not of its return): fills in up to max
@@ -102,6 +106,15 @@ typedef size_t pprof_names(void *arg, uintptr_t address,
 struct pprof_options {
 	uint64_t rate;
 	bool allocs; /* show alloc_space at first, not inuse_space */
+
+	/*
+	 * Return addresses of a stack, innermost first: copies at most max of
+	 * them and returns how many there are. And its generation; NULL: all
+	 * stacks are of generation 0.
+	 */
+	size_t (*frames)(uint32_t stack, uintptr_t *pc, size_t max);
+	uint32_t (*generation)(uint32_t stack);
+
 	const struct pprof_mapping *mappings; /* the main program first */
 	size_t nmappings;
 	pprof_names *names; /* NULL: addresses only */

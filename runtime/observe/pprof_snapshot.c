@@ -8,7 +8,7 @@
  *
  * A copy is taken, because a profile is written in several passes (the text
  * form begins with a total and is sorted) while the program goes on. Stacks
- * are not copied: interned stacks never move.
+ * are not copied: interned stacks never change.
  *
  * Scaling follows Go: for each bucket, allocations and live blocks apart, and
  * with the exact size, which is why size is a part of a bucket's key. The

@@ -38,6 +38,16 @@ static void maps(struct fmt *out, const struct pprof_options *o)
 	}
 }
 
+static void stack(struct fmt *out, const struct pprof_options *o, uint32_t id)
+{
+	uintptr_t pc[PPROF_DEPTH_MAX];
+	size_t n = o->frames(id, pc, NELEM(pc));
+
+	for (size_t i = 0; i < MIN(n, NELEM(pc)); i++)
+		fmt_printf(out, " 0x%lx", pc[i]);
+	fmt_char(out, '\n');
+}
+
 int pprof_write_text(struct fmt *out, struct pprof_snapshot *s,
 	const struct pprof_options *o, void (*trailer)(struct fmt *))
 {
@@ -57,9 +67,7 @@ int pprof_write_text(struct fmt *out, struct pprof_snapshot *s,
 	fmt_printf(out, " heap/%lu\n", 2 * o->rate);
 	for (size_t i = 0; i < s->n; i++) {
 		record(out, &b[i]);
-		for (uint32_t k = 0; k < b[i].depth; k++)
-			fmt_printf(out, " 0x%lx", b[i].stack[k]);
-		fmt_char(out, '\n');
+		stack(out, o, b[i].stack);
 	}
 	if (trailer)
 		trailer(out);

@@ -24,13 +24,21 @@
 #include "base/json.h"
 #include "base/optparse.h"
 #include "observe/dumpfile.h"
+#include "observe/heapprofile.h"
 #include "observe/helper.h"
 #include "observe/memstats.h"
 #include "os/procfile.h"
+#include "profile/stacktab.h"
 
 #include <string.h>
 
-struct sources sources;
+struct sources sources = {
+	.heap = heapprofile_take,
+	.frames = stacktab_frames,
+	.generation = stacktab_generation,
+	.profile_rate = heapprofile_rate,
+	.mappings = heapprofile_mappings,
+};
 
 /*
  * What opens files of /proc for a moment: fork must not see the descriptor,

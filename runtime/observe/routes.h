@@ -72,6 +72,10 @@ struct sources {
 	/* The heap profile's buckets now. 0 or an errno value. */
 	int (*heap)(struct pprof_snapshot *s);
 
+	/* As in struct pprof_options. */
+	size_t (*frames)(uint32_t stack, uintptr_t *pc, size_t max);
+	uint32_t (*generation)(uint32_t stack);
+
 	/* Mean bytes between samples; bytes of the old value for PUT. */
 	uint64_t (*profile_rate)(void);
 	uint64_t (*set_profile_rate)(uint64_t rate);

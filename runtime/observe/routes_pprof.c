@@ -16,6 +16,7 @@
 #include "observe/helper.h"
 #include "observe/memstats.h"
 #include "os/clock.h"
+#include "profile/modules.h"
 
 #include <errno.h>
 #include <string.h>
@@ -154,8 +155,11 @@ static int write_profile(struct exchange *x, struct heap_wait *w,
 	struct pprof_snapshot *now, struct grow *maps)
 {
 	struct pprof_options o = {.rate = sources.profile_rate(),
-		.allocs = w->allocs};
+		.allocs = w->allocs,
+		.frames = sources.frames,
+		.generation = sources.generation};
 
+	modules_refresh();
 	if (sources.mappings && !sources.mappings(maps))
 		return ENOMEM;
 	o.mappings = (const void *)maps->p;

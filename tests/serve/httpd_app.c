@@ -43,7 +43,14 @@ enum { PIPES = 700 };
 
 static const char *template;
 static int pipes[PIPES][2];
-static const uintptr_t stack[] = {0x1001, 0x2002, 0x3003};
+static size_t frames(uint32_t stack, uintptr_t *pc, size_t max)
+{
+	static const uintptr_t all[] = {0x1001, 0x2002, 0x3003};
+
+	memcpy(pc, all, MIN(stack, max) * sizeof(*pc));
+	return stack;
+}
+
 static int64_t taken; /* grows with each snapshot, so differences show */
 static bool large;
 
@@ -53,7 +60,7 @@ static int large_heap(struct pprof_snapshot *s)
 	for (uint64_t i = 0; i < 200000; i++) {
 		struct pprof_bucket *b = grow_add(&s->mem, sizeof(*b));
 
-		*b = (struct pprof_bucket){.id = i, .stack = stack, .depth = 3,
+		*b = (struct pprof_bucket){.id = i, .stack = 3,
 			.size = i, .allocs = 1, .alloc_bytes = (int64_t)i};
 	}
 	s->n = 200000;
@@ -70,11 +77,9 @@ static int heap(struct pprof_snapshot *s)
 		return large_heap(s);
 	b = grow_add(&s->mem, 2 * sizeof(*b));
 	taken++;
-	b[0] = (struct pprof_bucket){.id = 1, .stack = stack, .depth = 3,
-		.size = 64, .allocs = taken, .alloc_bytes = 64 * taken,
+	b[0] = (struct pprof_bucket){.id = 1, .stack = 3, .size = 64, .allocs = taken, .alloc_bytes = 64 * taken,
 		.inuse = taken, .inuse_bytes = 64 * taken};
-	b[1] = (struct pprof_bucket){.id = 2, .stack = stack, .depth = 2,
-		.size = 32, .allocs = 5, .alloc_bytes = 160, .inuse = 1,
+	b[1] = (struct pprof_bucket){.id = 2, .stack = 2, .size = 32, .allocs = 5, .alloc_bytes = 160, .inuse = 1,
 		.inuse_bytes = 32};
 	s->n = 2;
 	return 0;
@@ -259,7 +264,8 @@ int main(int argc, char **argv)
 		return 2;
 	template = argv[1];
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	sources = (struct sources){.heap = heap, .profile_rate = profile_rate,
+	sources = (struct sources){.heap = heap, .frames = frames,
+		.profile_rate = profile_rate,
 		.set_profile_rate = set_profile_rate, .set_gogc = set_gogc,
 		.gc_start = gc_start, .gc_done = gc_done, .metrics = metrics};
 	pthread_atfork(helper_prefork, helper_parent, helper_child);

@@ -5,8 +5,8 @@
  *
  *	mkprofile FOLDER
  *
- * heap.pb, heap.pb.gz, allocs.pb.gz, delta.pb.gz, named.pb.gz, heap.txt; and
- * on stdout, for each site, its address, depth and numbers.
+ * heap.pb, heap.pb.gz, allocs.pb.gz, delta.pb.gz, named.pb.gz, heap.txt,
+ * generations.pb.gz; and on stdout, for each site, its address, depth and numbers.
  */
 #include "observe/pprof.h"
 
@@ -21,6 +21,7 @@
 enum { SITES = 3, DEPTH = 32, RATE = 524288 };
 
 static uintptr_t stacks[SITES][DEPTH];
+static size_t depth[SITES];
 static struct pprof_bucket buckets[SITES];
 
 static NOINLINE void record(int i, uint64_t size, int64_t allocs, int64_t inuse)
@@ -28,9 +29,9 @@ static NOINLINE void record(int i, uint64_t size, int64_t allocs, int64_t inuse)
 	int n = unw_backtrace((void **)stacks[i], DEPTH);
 
 	/* Begin at the caller of this function. */
+	depth[i] = (size_t)n - 1;
 	buckets[i] = (struct pprof_bucket){.id = (uint64_t)i * 10,
-		.stack = stacks[i] + 1,
-		.depth = (uint32_t)n - 1,
+		.stack = (uint32_t)i,
 		.size = size,
 		.allocs = allocs,
 		.alloc_bytes = allocs * (int64_t)size,
@@ -65,6 +66,18 @@ static NOINLINE void caller(void)
 	__asm__ volatile("");
 }
 
+static size_t frames(uint32_t stack, uintptr_t *pc, size_t max)
+{
+	memcpy(pc, stacks[stack] + 1, MIN(max, depth[stack]) * sizeof(*pc));
+	return depth[stack];
+}
+
+/* The last site belongs to a time when another module was there. */
+static uint32_t generation(uint32_t stack)
+{
+	return stack == 2;
+}
+
 static bool next(void *cursor, struct pprof_bucket *b)
 {
 	int *i = cursor;
@@ -93,6 +106,7 @@ static size_t names(void *arg, uintptr_t address, struct pprof_line *line,
 /* The executable mappings of this process; the program itself is first. */
 static size_t read_maps(struct pprof_mapping *m, size_t max)
 {
+	static const uint8_t id[] = {1, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef};
 	FILE *f = fopen("/proc/self/maps", "r");
 	char line[4096], perms[5], path[4096];
 	size_t n = 0;
@@ -103,13 +117,21 @@ static size_t read_maps(struct pprof_mapping *m, size_t max)
 			    &m[n].limit, perms, &m[n].offset, path) == 5 &&
 			perms[2] == 'x') {
 			m[n].file = strdup(path);
-			m[n].build_id = n ? NULL : "0123456789abcdef";
+			m[n].build_id = id;
+			m[n].build_id_len = n ? 0 : sizeof(id);
+			m[n].died = n ? UINT32_MAX : 1;
 			n++;
 		}
 	}
 	if (f)
 		fclose(f);
-	return n;
+	/* What took the program's place in the second generation. */
+	m[n] = m[0];
+	m[n].file = "/other";
+	m[n].build_id_len = 0;
+	m[n].born = 1;
+	m[n].died = UINT32_MAX;
+	return n + 1;
 }
 
 struct output {
@@ -151,7 +173,8 @@ static struct pprof_snapshot take(void)
 int main(int argc, char **argv)
 {
 	static struct pprof_mapping maps[200];
-	struct pprof_options o = {.rate = RATE, .mappings = maps};
+	struct pprof_options o = {.rate = RATE, .mappings = maps,
+		.frames = frames};
 	struct pprof_snapshot s, old;
 	struct output *out;
 
@@ -190,7 +213,13 @@ int main(int argc, char **argv)
 	pprof_free(&s);
 	pprof_free(&old);
 
+	o.generation = generation;
+	s = take();
+	out = create(argv[1], "generations.pb.gz");
+	finish(out, pprof_write_gz(&out->f, &s, &o));
+	pprof_free(&s);
+
 	for (int i = 0; i < SITES; i++)
-		printf("%lx %u\n", stacks[i][1], buckets[i].depth);
+		printf("%lx %zu\n", stacks[i][1], depth[i]);
 	return 0;
 }

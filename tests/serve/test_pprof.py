@@ -152,6 +152,15 @@ def check_delta(p):
     assert got == {48: [0, 0, -3, -144], 1 << 20: [1, 1 << 20, 0, 0]}, got
 
 
+def check_generations(p):
+    """An address belongs to the module of its stack's time."""
+    maps = every(p.m, 'mapping')
+    files = {one(m, 'id'): p.string(m, 'filename') for m in maps}
+    for stack, _, labels in p.samples():
+        file = files[one(stack[0], 'mapping_id')]
+        assert (file == '/other') == (labels['bytes'] == 4096), file
+
+
 def top(program, *args):
     """{function: flat value} as `go tool pprof -top` prints it."""
     text = run('go', 'tool', 'pprof', '-top', '-unit=B',
@@ -205,6 +214,7 @@ def main():
         check_heap(p, sites)
         check_named(Profile(unzip('named.pb.gz'), proto))
         check_delta(Profile(unzip('delta.pb.gz'), proto))
+        check_generations(Profile(unzip('generations.pb.gz'), proto))
         check_go(folder, mkprofile)
 
 

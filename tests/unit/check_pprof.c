@@ -23,6 +23,19 @@ static uint32_t random_below(uint32_t n)
 
 static const uintptr_t stack[] = {0x1001, 0x2002, 0x3003, 0x1001};
 
+/* Stack n is the first n of these; of generation n / 3. */
+static size_t frames(uint32_t n, uintptr_t *pc, size_t max)
+{
+	ck_assert_uint_ge(max, n);
+	memcpy(pc, stack, n * sizeof(*pc));
+	return n;
+}
+
+static uint32_t generation(uint32_t n)
+{
+	return n / 3;
+}
+
 struct cursor {
 	const struct pprof_bucket *b;
 	size_t n;
@@ -42,8 +55,7 @@ static bool next(void *arg, struct pprof_bucket *b)
 static struct pprof_bucket random_bucket(uint64_t id)
 {
 	struct pprof_bucket b = {.id = id,
-		.stack = stack,
-		.depth = random_below(NELEM(stack) + 1),
+		.stack = random_below(NELEM(stack) + 1),
 		.size = 16 << random_below(12)};
 
 	b.allocs = 1 + random_below(1000);
@@ -177,7 +189,7 @@ START_TEST(difference)
 		}
 		ck_assert_uint_lt(k, b.n);
 		ck_assert_uint_eq(got[k].size, e.size);
-		ck_assert_uint_eq(got[k].depth, e.depth);
+		ck_assert_uint_eq(got[k].stack, e.stack);
 		ck_assert_int_eq(got[k].allocs, e.allocs);
 		ck_assert_int_eq(got[k].alloc_bytes, e.alloc_bytes);
 		ck_assert_int_eq(got[k].inuse, e.inuse);
@@ -223,17 +235,19 @@ static void trailer(struct fmt *f)
 START_TEST(text)
 {
 	static const struct pprof_mapping maps[] = {
-		{0x400000, 0x402000, 0x1000, "/bin/app", "beef"},
-		{0x7f0000001000, 0x7f0000002000, 0, "/lib/l.so", NULL},
+		{.start = 0x400000, .limit = 0x402000, .offset = 0x1000,
+			.file = "/bin/app"},
+		{.start = 0x7f0000001000, .limit = 0x7f0000002000,
+			.file = "/lib/l.so"},
 	};
 	struct pprof_bucket b[2] = {
-		{.id = 1, .stack = stack, .depth = 1, .size = 16, .allocs = 2,
+		{.id = 1, .stack = 1, .size = 16, .allocs = 2,
 			.alloc_bytes = 32, .inuse = 1, .inuse_bytes = 16},
-		{.id = 2, .stack = stack, .depth = 3, .size = 32, .allocs = 9,
+		{.id = 2, .stack = 3, .size = 32, .allocs = 9,
 			.alloc_bytes = 288, .inuse = 9, .inuse_bytes = 288},
 	};
 	struct pprof_options o = {.rate = 524288, .mappings = maps,
-		.nmappings = 2};
+		.nmappings = 2, .frames = frames};
 	struct pprof_snapshot s = taken(b, 2);
 	char buf[1000];
 	struct fmt f;
@@ -274,11 +288,14 @@ static size_t names(void *arg UNUSED, uintptr_t address UNUSED,
 /* Largest numbers everywhere: nothing may be cut off. */
 START_TEST(extremes)
 {
-	static const struct pprof_mapping map = {0, UINTPTR_MAX, UINT64_MAX,
-		"/x", "0"};
+	static const uint8_t build_id[32] = {255};
+	static const struct pprof_mapping map = {.limit = UINTPTR_MAX,
+		.offset = UINT64_MAX, .file = "/x", .build_id = build_id,
+		.build_id_len = 32, .died = UINT32_MAX};
 	struct pprof_options o = {.rate = UINT64_MAX, .allocs = true,
-		.mappings = &map, .nmappings = 1, .names = names};
-	struct pprof_bucket b = {.id = UINT64_MAX, .stack = stack, .depth = 4,
+		.mappings = &map, .nmappings = 1, .names = names,
+		.frames = frames, .generation = generation};
+	struct pprof_bucket b = {.id = UINT64_MAX, .stack = 4,
 		.size = UINT64_MAX, .allocs = INT64_MIN,
 		.alloc_bytes = INT64_MIN, .inuse = -1, .inuse_bytes = -1};
 	struct pprof_snapshot s = taken(&b, 1);
@@ -300,9 +317,10 @@ END_TEST
 START_TEST(refused_memory)
 {
 	static struct pprof_bucket b[400];
-	struct pprof_mapping map = {0, UINTPTR_MAX, 0, "/x", NULL};
+	struct pprof_mapping map = {.limit = UINTPTR_MAX, .file = "/x",
+		.died = UINT32_MAX};
 	struct pprof_options o = {.rate = 1, .mappings = &map, .nmappings = 1,
-		.names = names};
+		.names = names, .frames = frames};
 	struct cursor c;
 	char out[256];
 	int error = ENOMEM;

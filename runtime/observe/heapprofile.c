@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * heapprofile: from the tables of profile/ to the formats of pprof.
+ *
+ *	bucket.c    (stack, size) -> four counters  ──▶ struct pprof_bucket
+ *	stacktab.c  stack -> addresses, generation  ──▶ pprof_options.frames
+ *	modules.c   address, generation -> file     ──▶ struct pprof_mapping
+ *
+ * A bucket's counters are read while they change. What was freed is read
+ * before what was allocated, so that nothing seems to be freed that was not
+ * allocated.
+ *
+ * Locks: none.
+ */
+#include "observe/heapprofile.h"
+#include "base/atomics.h"
+#include "base/options.h"
+#include "profile/bucket.h"
+#include "profile/modules.h"
+#include "profile/stacktab.h"
+
+#include <errno.h>
+
+static bool next(void *cursor, struct pprof_bucket *out)
+{
+	size_t *i = cursor;
+	const struct bucket *b = NULL;
+	uint64_t frees, free_bytes;
+
+	while (!b && *i < bucket_count())
+		b = bucket_at((*i)++);
+	if (!b)
+		return false;
+	frees = load_relaxed(&b->frees);
+	free_bytes = load_relaxed(&b->free_bytes);
+	signal_fence(); /* keeps the compiler from turning the two around */
+	*out = (struct pprof_bucket){.id = *i,
+		.stack = b->stack,
+		.size = b->size,
+		.allocs = (int64_t)load_relaxed(&b->allocs),
+		.alloc_bytes = (int64_t)load_relaxed(&b->alloc_bytes)};
+	out->inuse = out->allocs - (int64_t)frees;
+	out->inuse_bytes = out->alloc_bytes - (int64_t)free_bytes;
+	/* Caught between two counters: readers refuse bytes without objects. */
+	if (!out->inuse || !out->inuse_bytes)
+		out->inuse = out->inuse_bytes = 0;
+	return true;
+}
+
+int heapprofile_take(struct pprof_snapshot *s)
+{
+	size_t cursor = 0;
+
+	return pprof_take(s, next, &cursor);
+}
+
+bool heapprofile_mappings(struct grow *g)
+{
+	for (size_t i = 0; i < modules_count(); i++) {
+		const struct module *m = modules_at(i);
+
+		for (unsigned t = 0; t < m->ntext; t++) {
+			struct pprof_mapping *p = grow_add(g, sizeof(*p));
+
+			if (!p)
+				return false;
+			*p = (struct pprof_mapping){.start = m->text[t].lo,
+				.limit = m->text[t].hi,
+				.offset = m->text[t].offset,
+				.file = m->path,
+				.build_id = m->build_id,
+				.build_id_len = m->build_id_len,
+				.born = m->born,
+				.died = load_relaxed(&m->died)};
+		}
+	}
+	return true;
+}
+
+uint64_t heapprofile_rate(void)
+{
+	return options->profile_rate;
+}
+
+int heapprofile_write(struct fmt *out)
+{
+	struct pprof_snapshot s = PPROF_SNAPSHOT_INIT;
+	struct grow maps = GROW_INIT(16 * MIB);
+	struct pprof_options o = {.rate = heapprofile_rate(),
+		.frames = stacktab_frames,
+		.generation = stacktab_generation};
+	int error = heapprofile_take(&s);
+
+	if (!error && !heapprofile_mappings(&maps))
+		error = ENOMEM;
+	if (!error) {
+		o.mappings = (const void *)maps.p;
+		o.nmappings = maps.len / sizeof(struct pprof_mapping);
+		pprof_scale(&s, o.rate);
+		error = pprof_write_gz(out, &s, &o);
+	}
+	pprof_free(&s);
+	grow_free(&maps);
+	return error;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GOSTAT_OBSERVE_HEAPPROFILE_H
+#define GOSTAT_OBSERVE_HEAPPROFILE_H
+
+#include "observe/pprof.h"
+
+/* This process's heap profile: the sampler's buckets as pprof.h wants them. */
+
+/*
+ * Take a snapshot, unscaled. 0 or ENOMEM. Context: anywhere; lock-free except
+ * for the mapping of memory.
+ */
+int heapprofile_take(struct pprof_snapshot *s);
+
+/*
+ * Append a struct pprof_mapping for each executable segment that was ever
+ * seen. False without memory. Context: anywhere; call modules_refresh() before
+ * it where that is allowed.
+ */
+bool heapprofile_mappings(struct grow *g);
+
+/* The sampler's rate in bytes. */
+uint64_t heapprofile_rate(void);
+
+/*
+ * The profile in gzip, with all that belongs to it: for dumps. 0 or an errno
+ * value; out is not flushed. Context: anywhere, 8 KiB of stack.
+ */
+int heapprofile_write(struct fmt *out);
+
+#endif
