@@ -20,6 +20,7 @@
  */
 #include "preload/interpose.h"
 #include "alloc/heap.h"
+#include "alloc/sampler.h"
 #include "base/fatal.h"
 #include "base/options.h"
 #include "base/syscall.h"
@@ -27,6 +28,7 @@
 #include "os/sysmem.h"
 #include "preload/follow.h"
 #include "preload/signal.h"
+#include "profile/modules.h"
 #include "profile/unwind.h"
 
 #include <dlfcn.h>
@@ -45,8 +47,8 @@ static void out_of_memory(size_t size UNUSED)
 	errno = ENOMEM;
 }
 
-/* The library's writable segment, as the linker has laid it out. */
-extern HIDDEN char __bss_start[], _end[];
+/* The library as the linker has laid it out: code, then writable data. */
+extern HIDDEN char __ehdr_start[], _etext[], __bss_start[], _end[];
 
 static char **environment(void)
 {
@@ -70,6 +72,8 @@ void preload_init(void)
 	heap_hooks.realloc_foreign = foreign_realloc;
 	heap_hooks.usable_foreign = foreign_usable_size;
 	heap_init();
+	unwind_own_text((uintptr_t)__ehdr_start, (uintptr_t)_etext);
+	sampler_start();
 	sysmem_count((size_t)(_end - __bss_start), SYS_OTHER);
 	fork_init();
 }
@@ -118,6 +122,7 @@ static void say_hello(void)
 __attribute__((constructor)) static void on_load(void)
 {
 	preload_init();
+	modules_refresh();
 	dl_init();
 	foreign_init();
 	limits_init();

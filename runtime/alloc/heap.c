@@ -118,56 +118,67 @@ static void *fetch(struct mcache *mc, unsigned r)
 }
 
 /* Objects above MAX_RUN are counted by mheap. */
-static void *malloc_huge(struct mcache *mc, size_t size, size_t align)
+static void *malloc_huge(struct mcache *mc, const struct unwind_regs *regs,
+	size_t size, size_t align)
 {
 	size_t npages, want;
 	struct mspan *s;
+	int shift;
 
 	if (size > PTRDIFF_MAX - (align << PAGE_SHIFT) - PAGE_SIZE)
 		return refuse(size);
 	want = size + mcache_slack;
 	npages = (want + PAGE_SIZE - 1) >> PAGE_SHIFT;
-	if (tick_samples_huge(mc, want)) {
-		void *p = objinfo_malloc_sampled(0, npages, align, size);
+	shift = tick_huge(mc, want);
+	if (shift >= 0 && !mheap.record_objects) {
+		void *p = objinfo_malloc_sampled(mc, regs, 0, npages, align,
+			size, (unsigned)shift);
 
 		return p ? p : refuse(size);
 	}
 	s = mheap_alloc_large(npages, align, false);
+	if (s && unlikely(mheap.record_objects))
+		objinfo_record(mc, regs, (void *)s->base, size);
 	return s ? (void *)s->base : refuse(size);
 }
 
 /* One counted malloc of record r; size is what was asked for. */
-static void *malloc_counted(struct mcache *mc, unsigned r, size_t size)
+static void *malloc_counted(struct mcache *mc, const struct unwind_regs *regs,
+	unsigned r, size_t size)
 {
-	bool sample = tick_count(mc, r), all = mheap.record_objects;
+	int shift = tick_count(mc, r);
+	bool all = mheap.record_objects;
 	void *p = NULL;
 
-	if (unlikely(sample && !all))
-		p = objinfo_malloc_sampled(r,
-			r < NSIZECLASS ? 0 : r - NSIZECLASS + 1, 1, size);
+	if (unlikely(shift >= 0 && !all))
+		p = objinfo_malloc_sampled(mc, regs, r,
+			r < NSIZECLASS ? 0 : r - NSIZECLASS + 1, 1, size,
+			(unsigned)shift);
 	if (!p)
 		p = fetch(mc, r);
 	if (!p)
 		tick_uncount(mc, r);
 	else if (unlikely(all))
-		objinfo_record(p, size);
+		objinfo_record(mc, regs, p, size);
 	return p;
 }
 
 NOINLINE void *heap_malloc_slow(size_t size)
 {
 	struct mcache *mc = mcache_get();
+	struct unwind_regs regs;
 	unsigned r;
 	void *p;
 
 	if (!mc)
 		return refuse(size);
+	unwind_caller(&regs); /* of malloc: it has jumped here */
 	begin_slow(mc);
 	r = rec_of_size(mc, size);
 	if (size > PTRDIFF_MAX || r == 0)
-		p = malloc_huge(mc, size, 1);
+		p = malloc_huge(mc, &regs, size, 1);
 	else
-		p = malloc_counted(mc, r, size);
+		p = malloc_counted(mc, &regs, r, size);
 	end_slow(mc);
 	return p ? p : r ? refuse(size) : NULL;
 }
@@ -408,33 +419,38 @@ void *heap_realloc(void *p, size_t size)
 }
 
 /* Page runs at a multiple of more than a page. */
-static void *memalign_large(size_t align, size_t size)
+NOINLINE static void *memalign_large(size_t align, size_t size)
 {
 	size_t step = MAX(align >> PAGE_SHIFT, (size_t)1);
 	struct mcache *mc;
+	struct unwind_regs regs;
 	size_t npages;
 	struct mspan *s;
 	unsigned r;
+	int shift;
 	void *p;
 
 	if (size > PTRDIFF_MAX - align || !(mc = mcache_get()))
 		return refuse(size);
+	unwind_caller(&regs);
 	npages = (size + mcache_slack + PAGE_SIZE - 1) >> PAGE_SHIFT;
 	npages = MAX(npages, (size_t)1);
 	begin_slow(mc);
 	if (npages > MAX_RUN) {
-		p = malloc_huge(mc, size, step);
+		p = malloc_huge(mc, &regs, size, step);
 		end_slow(mc);
 		return p;
 	}
 	r = rec_of_run(npages);
-	if (tick_count(mc, r) && !mheap.record_objects) {
-		p = objinfo_malloc_sampled(r, npages, step, size);
+	shift = tick_count(mc, r);
+	if (shift >= 0 && !mheap.record_objects) {
+		p = objinfo_malloc_sampled(mc, &regs, r, npages, step, size,
+			(unsigned)shift);
 	} else {
 		s = mheap_alloc_large(npages, step, false);
 		p = s ? (void *)s->base : NULL;
 		if (p && mheap.record_objects)
-			objinfo_record(p, size);
+			objinfo_record(mc, &regs, p, size);
 	}
 	if (!p)
 		tick_uncount(mc, r);

@@ -38,8 +38,10 @@
 #include "alloc/mcache.h"
 #include "alloc/arena.h"
 #include "alloc/mcentral.h"
+#include "alloc/sampler.h"
 #include "alloc/tick.h"
 #include "base/fatal.h"
+#include "profile/callstack.h"
 #include "os/sysmem.h"
 
 #include <limits.h>
@@ -175,6 +177,8 @@ static void release(struct mcache *mc)
 	mcache_flush(mc);
 	signal_fence();
 	store_relaxed(&mc->slow, mc->slow + 1);
+	if (mc->callstack)
+		sampler_forget(mc);
 	lock(&threads.lock);
 	store_relaxed(&mc->active, false);
 	mc->next_free = threads.free;
@@ -404,6 +408,7 @@ void mcache_postfork_parent(void)
  */
 void mcache_postfork_child(void)
 {
+	callstack_postfork_child();
 	lock_reinit(&mheap.lock);
 	mcentral_reinit_locks();
 	threads.free = NULL;
@@ -413,6 +418,7 @@ void mcache_postfork_child(void)
 		mc->active = false;
 		mc->slow = 0;
 		tick_settle(mc);
+		mc->callstack = NULL; /* may have been in use */
 		mc->next_free = threads.free;
 		threads.free = mc;
 	}

@@ -45,7 +45,12 @@ struct mcache_cold {
 	uint16_t misses;      /* refills since the magazine last overflowed */
 	uint16_t overflows;   /* since the last refill */
 	uint32_t epoch;	      /* of the sample rate that sample_left is for */
+	uint8_t shift;	      /* samples are thinned by 1 << shift; tick.c */
+	double chance;	      /* of an object to be a sample, as -ln(1 - p) */
+	uint64_t sampled_at;  /* time stamp counter at the last sample */
 };
+
+struct callstack;
 
 struct mcache {
 	struct mcache_rec rec[NREC]; /* first: page codes are offsets */
@@ -59,8 +64,10 @@ struct mcache {
 	uint32_t slow;		  /* odd while its owner is in a slow path */
 	uint64_t trimmed_ms;	  /* last trim */
 	uint32_t ticks;		  /* while every malloc ticks */
+	uint64_t ticked_ms;	  /* last housekeeping */
 	uint64_t hurried;	  /* scavenge window of the last hurry */
 	uint64_t rng;		  /* xorshift state, for sampling */
+	struct callstack *callstack; /* of its last sample */
 	char *bump, *bump_end;	  /* room for magazines */
 	size_t run_caps;	  /* bytes that magazines of large objects hold */
 };

@@ -35,7 +35,8 @@ enum mspan_state {
 /* What is known of one object. */
 struct objinfo {
 	uint32_t stack;	 /* stacktab id; 0: not recorded */
-	uint32_t unused; /* slot bytes - requested bytes */
+	uint32_t unused : 24; /* slot bytes - requested bytes */
+	uint32_t shift : 8;   /* the sample stands for 1 << shift; tick.c */
 };
 
 struct mspan {

@@ -25,13 +25,15 @@
 #include "alloc/objinfo.h"
 #include "alloc/arena.h"
 #include "alloc/mcentral.h"
+#include "alloc/sampler.h"
+#include "base/lock.h"
 #include "os/sysmem.h"
 
 #include <string.h>
 
 enum { CHUNK = 256 << 10 };
 
-struct objinfo_hooks objinfo_hooks;
+struct objinfo_hooks objinfo_hooks = {sampler_alloc, sampler_free};
 
 /* Arrays by size class: they have the length of the class's spans. */
 static struct arrays {
@@ -48,7 +50,7 @@ bool objinfo_attach(struct mspan *s)
 	if (!s->sampled && !mheap.record_objects)
 		return true;
 	if (s->state == MSPAN_LARGE) {
-		s->one = (struct objinfo){0, 0};
+		s->one = (struct objinfo){0};
 		s->info = &s->one;
 		return true;
 	}
@@ -72,8 +74,21 @@ bool objinfo_attach(struct mspan *s)
 	return true;
 }
 
+/* Whatever was in slot i was freed. */
+static void gone(struct mspan *s, uint32_t i)
+{
+	uint32_t stack = xchg_relaxed(&s->info[i].stack, 0);
+
+	if (stack)
+		objinfo_hooks.free(
+			stack, mspan_elemsize(s), s->info[i].shift);
+}
+
 void objinfo_detach(struct mspan *s)
 {
+	if (s->info && !s->sampled)
+		for (uint32_t i = 0; i < s->nelems; i++)
+			gone(s, i);
 	if (s->info && s->state == MSPAN_SMALL) {
 		*(void **)s->info = arrays.free[s->sizeclass];
 		arrays.free[s->sizeclass] = s->info;
@@ -86,20 +101,23 @@ void objinfo_record_all(void)
 	mheap.record_objects = true;
 }
 
-static void fill(struct mspan *s, uint32_t i, size_t size)
+static void fill(struct mcache *mc, const struct unwind_regs *regs,
+	struct mspan *s, uint32_t i, size_t size, unsigned shift)
 {
 	struct objinfo *o = objinfo_of(s, i);
 	size_t slot = mspan_elemsize(s);
 
 	if (!o)
 		return;
-	o->unused = (uint32_t)(slot - size);
-	store_relaxed(&o->stack,
-		objinfo_hooks.alloc ? objinfo_hooks.alloc(size, slot) : 0);
+	if (o->stack) /* the slot's last object, freed on the hit path */
+		objinfo_hooks.free(o->stack, slot, o->shift);
+	o->unused = (slot - size) & 0xffffff;
+	o->shift = shift & 0xff;
+	store_relaxed(&o->stack, objinfo_hooks.alloc(mc, regs, slot, shift));
 }
 
-void *objinfo_malloc_sampled(unsigned r, size_t npages, size_t align,
-	size_t size)
+void *objinfo_malloc_sampled(struct mcache *mc, const struct unwind_regs *regs,
+	unsigned r, size_t npages, size_t align, size_t size, unsigned shift)
 {
 	struct mspan *s;
 	uint32_t i = 0;
@@ -115,7 +133,7 @@ void *objinfo_malloc_sampled(unsigned r, size_t npages, size_t align,
 			return NULL;
 		p = (void *)s->base;
 	}
-	fill(s, i, size);
+	fill(mc, regs, s, i, size, shift);
 	return p;
 }
 
@@ -124,11 +142,12 @@ static uint32_t slot(const struct mspan *s, uintptr_t p)
 	return s->state == MSPAN_LARGE ? 0 : mspan_index(s, p);
 }
 
-void objinfo_record(void *ptr, size_t size)
+void objinfo_record(struct mcache *mc, const struct unwind_regs *regs,
+	void *ptr, size_t size)
 {
 	struct mspan *s = arena_span((uintptr_t)ptr);
 
-	fill(s, slot(s, (uintptr_t)ptr), size);
+	fill(mc, regs, s, slot(s, (uintptr_t)ptr), size, 0);
 }
 
 void objinfo_resized(struct mspan *s, uintptr_t p, size_t size)
@@ -136,7 +155,7 @@ void objinfo_resized(struct mspan *s, uintptr_t p, size_t size)
 	struct objinfo *o = objinfo_of(s, slot(s, p));
 
 	if (o)
-		o->unused = (uint32_t)(mspan_elemsize(s) - size);
+		o->unused = (mspan_elemsize(s) - size) & 0xffffff;
 }
 
 void objinfo_free_sampled(struct mspan *s, uintptr_t p)
@@ -145,10 +164,36 @@ void objinfo_free_sampled(struct mspan *s, uintptr_t p)
 	uint32_t stack = o->stack;
 
 	store_relaxed(&o->stack, 0);
-	if (stack && objinfo_hooks.free)
-		objinfo_hooks.free(stack, mspan_elemsize(s));
+	if (stack)
+		objinfo_hooks.free(stack, mspan_elemsize(s), o->shift);
 	if (s->state == MSPAN_LARGE)
 		mheap_free_span(s);
 	else
 		mcentral_put(s, p);
+}
+
+/* Free slots of one span; a slot that is taken meanwhile is not free. */
+static void settle(struct mspan *s)
+{
+	struct lock *l = &mcentral[0][s->sizeclass].lock;
+
+	if (s->state != MSPAN_SMALL || s->sampled || !s->info)
+		return;
+	lock(l);
+	for (uint32_t i = 0; s->state == MSPAN_SMALL && i < s->nelems; i++)
+		if (mspan_isfree(s, i))
+			gone(s, i);
+	unlock(l);
+}
+
+void objinfo_settle(void)
+{
+	if (!mheap.record_objects)
+		return;
+	for (size_t page = 0; page < window_npages; page++) {
+		struct mspan *s = arena_span(arena_addr(page));
+
+		if (s && s->base == arena_addr(page))
+			settle(s);
+	}
 }

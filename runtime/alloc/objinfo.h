@@ -3,20 +3,23 @@
 #define GOSTAT_ALLOC_OBJINFO_H
 
 #include "alloc/mcache.h"
+#include "profile/unwind.h"
 
 /*
  * objinfo: objects of which stack and requested size are known. See objinfo.c.
  */
 
 /*
- * Where the stack comes from; set by the profile's glue before a sample rate
- * is. alloc: an object of slot bytes is allocated for a request of size bytes;
- * returns the id to remember (0: none). free: it is gone again.
+ * What is done about an object of slot bytes that stands for 1 << shift of its
+ * kind, *r being where the allocation function was called: returns the id to
+ * remember, 0 for none. And when it is gone again. The defaults, in
+ * sampler.c, intern the stack and count it; tests put their own here.
  * Context: the slow paths of malloc and free, no lock held.
  */
 struct objinfo_hooks {
-	uint32_t (*alloc)(size_t size, size_t slot);
-	void (*free)(uint32_t stack, size_t slot);
+	uint32_t (*alloc)(struct mcache *mc, const struct unwind_regs *r,
+		size_t slot, unsigned shift);
+	void (*free)(uint32_t stack, size_t slot, unsigned shift);
 };
 extern HIDDEN struct objinfo_hooks objinfo_hooks;
 
@@ -30,11 +33,18 @@ void objinfo_record_all(void);
  * Allocate an object for a sample: its free takes the slow path, which finds
  * it again. r: its record; 0: above MAX_RUN. NULL: no memory.
  */
-void *objinfo_malloc_sampled(unsigned r, size_t npages, size_t align,
-	size_t size);
+void *objinfo_malloc_sampled(struct mcache *mc, const struct unwind_regs *regs,
+	unsigned r, size_t npages, size_t align, size_t size, unsigned shift);
 
 /* p, just allocated for a request of size, in record-all mode. */
-void objinfo_record(void *p, size_t size);
+void objinfo_record(struct mcache *mc, const struct unwind_regs *regs, void *p,
+	size_t size);
+
+/*
+ * Record-all mode counts an object as freed when its slot is used again. Tell
+ * the profile of those that are free now, so that it is up to date.
+ */
+void objinfo_settle(void);
 
 /* Its object resized in place. */
 void objinfo_resized(struct mspan *s, uintptr_t p, size_t size);

@@ -16,6 +16,13 @@
  * ones by class, so each record draws the number of its own objects until the
  * next sample; no byte counter runs on the hit path.
  *
+ * Thinning. Where every object or every eighth is a sample (1 MiB, 64 KiB at the
+ * default rate), a loop of malloc and free would spend its time unwinding. So a
+ * record that samples more often than every QUICK cycles takes only one in
+ * 1 << shift, which then counts for as many: expectations stay what they are,
+ * only where events are many each of them weighs more. A rate below THIN_FROM
+ * asks for detail and is not thinned.
+ *
  * Invariant T1: outside the slow paths left >= 0, and sample_left > 0 or
  * left > 0, where a rate is set.
  *
@@ -29,6 +36,9 @@
 enum {
 	TICK = 256,	/* mallocs of a class between ticks */
 	TICK_HURRY = 8, /* while idle memory waits to be given back */
+	QUICK = 1 << 15,     /* cycles, 10 to 16 us: a hundred samples' cost */
+	SHIFT_MAX = 12,	     /* at 3 ns a pair that is one sample in 12 us */
+	THIN_FROM = 1 << 16, /* bytes of rate */
 };
 
 static uint64_t rate;
@@ -71,23 +81,84 @@ static double minus_ln(double u)
 	return -(e * 0.69314718055994531 + t);
 }
 
-/* Objects of so many bytes up to and including the next sample. */
-static uint64_t draw(struct mcache *mc, size_t bytes)
+/* 1 - exp(-x) for x >= 0. */
+static double one_minus_exp(double x)
 {
-	uint64_t r = load_relaxed(&rate);
+	double n, f, term = 1, sum = 0;
+
+	if (x > 40)
+		return 1;
+	if (x > 0.5) { /* exp(-x) = (exp(-x / 2))^2 */
+		n = 1 - one_minus_exp(x / 2);
+		return 1 - n * n;
+	}
+	f = -x;
+	for (int i = 1; i <= 12; i++) { /* 0.5^13 / 13! < 1e-13 */
+		term *= f / i;
+		sum -= term;
+	}
+	return sum;
+}
+
+/* -ln(1 - q) for 0 <= q <= 1/2. */
+static double minus_log1m(double q)
+{
+	double term = 1, sum = 0;
+
+	for (int i = 1; i <= 40; i++) {
+		term *= q;
+		sum += term / i;
+	}
+	return sum;
+}
+
+/* The chance of objects of so many bytes under the current rate and shift. */
+static double chance(size_t bytes, unsigned shift)
+{
+	double x = (double)bytes / (double)load_relaxed(&rate);
+
+	if (shift == 0)
+		return x;
+	return minus_log1m(one_minus_exp(x) / (double)(1u << shift));
+}
+
+/* Objects of record r up to and including the next sample. */
+static uint64_t draw(struct mcache *mc, unsigned r)
+{
+	uint64_t current = load_relaxed(&rate);
 	double n;
 
-	if (r == 0)
-		return UINT64_MAX;
-	if (r == 1)
-		return 1;
-	n = minus_ln(uniform(mc)) * (double)r / (double)bytes;
+	if (current <= 1)
+		return current ? 1 : UINT64_MAX;
+	n = minus_ln(uniform(mc)) / mc->cold[r].chance;
 	return n < 1e15 ? (uint64_t)n + 1 : UINT64_MAX;
 }
 
-bool tick_samples_huge(struct mcache *mc, size_t bytes)
+/* A sample of record r was taken: how thin should the next be? */
+static void adapt(struct mcache_cold *cold)
 {
-	return draw(mc, bytes) == 1;
+	uint64_t now = __builtin_ia32_rdtsc(), since = now - cold->sampled_at;
+
+	cold->sampled_at = now;
+	if (load_relaxed(&rate) < THIN_FROM)
+		cold->shift = 0;
+	else if (since < QUICK && cold->shift < SHIFT_MAX)
+		cold->shift++;
+	else if (since > 4 * QUICK && cold->shift > 0)
+		cold->shift--;
+}
+
+int tick_huge(struct mcache *mc, size_t bytes)
+{
+	struct mcache_cold *cold = &mc->cold[0]; /* serves nobody else */
+	unsigned shift = cold->shift;
+
+	if (load_relaxed(&rate) <= 1)
+		return load_relaxed(&rate) ? 0 : -1;
+	if (minus_ln(uniform(mc)) >= chance(bytes, shift))
+		return -1;
+	adapt(cold);
+	return (int)shift;
 }
 
 /*
@@ -157,28 +228,37 @@ void tick_hurry(struct mcache *mc)
 	hurry(mc);
 }
 
-/* Is the malloc at hand a sample? Draws the distance to the next one. */
-static bool sample_due(struct mcache *mc, unsigned r)
+/* The malloc at hand: its shift if it is a sample, else -1. */
+static int sample_due(struct mcache *mc, unsigned r)
 {
 	struct mcache_cold *cold = &mc->cold[r];
+	unsigned shift = cold->shift;
 	bool due = cold->sample_left == 0;
 
 	if (unlikely(cold->epoch != load_relaxed(&epoch))) {
 		cold->epoch = load_relaxed(&epoch);
-		cold->sample_left = draw(mc, rec_bytes(r));
+		cold->shift = 0;
+		shift = 0;
+		cold->chance = chance(rec_bytes(r), 0);
+		cold->sample_left = draw(mc, r);
 		due = cold->sample_left == 1;
 		if (!due && cold->sample_left != UINT64_MAX)
 			cold->sample_left--; /* this malloc is one of them */
 	}
-	if (due)
-		cold->sample_left = draw(mc, rec_bytes(r));
-	return due;
+	if (!due)
+		return -1;
+	adapt(cold);
+	if (cold->shift != shift)
+		cold->chance = chance(rec_bytes(r), cold->shift);
+	cold->sample_left = draw(mc, r);
+	return (int)shift;
 }
 
-static bool tick(struct mcache *mc, unsigned r)
+static int tick(struct mcache *mc, unsigned r)
 {
-	bool due = sample_due(mc, r), more;
+	int due = sample_due(mc, r);
 	uint64_t now;
+	bool more;
 
 	if (load_relaxed(&rate) == 1) { /* too often for housekeeping */
 		load(mc, r, 1);
@@ -186,8 +266,11 @@ static bool tick(struct mcache *mc, unsigned r)
 			return due;
 	}
 	now = scavenge_now_ms();
-	mcache_trim(mc, now);
-	limits_tick(now);
+	if (now != mc->ticked_ms) {
+		mc->ticked_ms = now;
+		mcache_trim(mc, now);
+		limits_tick(now);
+	}
 	more = scavenge_tick();
 	if (more)
 		hurry(mc);
@@ -196,13 +279,13 @@ static bool tick(struct mcache *mc, unsigned r)
 	return due;
 }
 
-bool tick_count(struct mcache *mc, unsigned r)
+int tick_count(struct mcache *mc, unsigned r)
 {
 	struct mcache_rec *rec = &mc->rec[r];
 
 	if (rec->left >= 0)
 		store_relaxed(&rec->left, rec->left - 1);
-	return rec->left < 0 && tick(mc, r);
+	return rec->left < 0 ? tick(mc, r) : -1;
 }
 
 void tick_uncount(struct mcache *mc, unsigned r)

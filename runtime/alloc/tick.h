@@ -6,9 +6,10 @@
 
 /*
  * Count one malloc of record r, unless the hit path has done so (it then left
- * a negative countdown). True if the profile wants to know this one.
+ * a negative countdown). If the profile wants to know this one: its shift (the
+ * sample stands for 1 << shift of its kind); else -1.
  */
-bool tick_count(struct mcache *mc, unsigned r);
+int tick_count(struct mcache *mc, unsigned r);
 
 /* The malloc that was counted failed. */
 void tick_uncount(struct mcache *mc, unsigned r);
@@ -16,8 +17,8 @@ void tick_uncount(struct mcache *mc, unsigned r);
 /* The child of fork: an mcache whose owner may have been inside a tick. */
 void tick_settle(struct mcache *mc);
 
-/* Should an object of so many bytes that no record counts be sampled? */
-bool tick_samples_huge(struct mcache *mc, size_t bytes);
+/* The same for an object of so many bytes, which no record counts. */
+int tick_huge(struct mcache *mc, size_t bytes);
 
 /* Much has become idle: this thread's next mallocs should notice soon. */
 void tick_hurry(struct mcache *mc);

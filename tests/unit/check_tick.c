@@ -12,21 +12,24 @@
 #include <math.h>
 #include <stdlib.h>
 
-static uint64_t allocs, frees, alloc_slots;
+static uint64_t allocs, frees, alloc_slots, weighed;
 static double estimate; /* bytes, unsampled as readers of a profile do */
 
-static uint32_t on_alloc(size_t size UNUSED, size_t slot)
+static uint32_t on_alloc(struct mcache *mc UNUSED,
+	const struct unwind_regs *r UNUSED, size_t slot, unsigned shift)
 {
 	double rate = (double)tick_sample_rate();
 
 	allocs++;
 	alloc_slots += slot;
-	estimate += (double)slot / (1 - exp(-(double)slot / rate));
+	weighed += (uint64_t)1 << shift;
+	estimate += (double)(slot << shift) / (1 - exp(-(double)slot / rate));
 	return (uint32_t)allocs;
 }
 
-static void on_free(uint32_t stack, size_t slot UNUSED)
+static void on_free(uint32_t stack, size_t slot UNUSED, unsigned shift)
 {
+	weighed -= (uint64_t)1 << shift;
 	ck_assert_uint_ne(stack, 0);
 	frees++;
 }
@@ -65,6 +68,7 @@ static void fair(size_t size, uint64_t rate, size_t total)
 	for (size_t i = 0; i < n; i++)
 		heap_free(p[i]);
 	ck_assert_uint_eq(frees, allocs);
+	ck_assert_uint_eq(weighed, 0);
 	heapstats_read(&after);
 	ck_assert_uint_eq(after.mallocs - after.frees,
 		before.mallocs - before.frees);
@@ -93,6 +97,25 @@ END_TEST
 START_TEST(test_fair_huge)
 {
 	fair(3 * MIB, 4 * MIB, 3000 * MIB);
+}
+END_TEST
+
+/* A loop so quick that samples are thinned: still fair, and few. */
+START_TEST(test_fair_thinned)
+{
+	uint64_t n = 20000000, slot = 1 << 20;
+	double truth = (double)(n * slot);
+
+	tick_set_sample_rate(524288);
+	for (uint64_t i = 0; i < n; i++)
+		heap_free(heap_malloc(slot));
+	ck_assert_uint_lt(allocs, n / 16);
+	ck_assert_uint_gt(allocs, 100);
+	ck_assert_uint_eq(allocs, frees);
+	ck_assert_uint_eq(weighed, 0);
+	/* Each of the samples weighs 1 << 12 objects at most. */
+	ck_assert_double_le(fabs(estimate / truth - 1),
+		6 * sqrt(4096. / (double)n) + 0.002);
 }
 END_TEST
 
@@ -167,6 +190,7 @@ int main(void)
 	tcase_add_test(tc, test_fair_medium);
 	tcase_add_test(tc, test_fair_large);
 	tcase_add_test(tc, test_fair_huge);
+	tcase_add_test(tc, test_fair_thinned);
 	tcase_add_test(tc, test_rate_zero_and_one);
 	tcase_add_test(tc, test_record_all);
 	suite_add_tcase(suite, tc);

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sampler: from samples to buckets of the heap profile.
+ *
+ *	tick.c: this malloc is a sample --> objinfo.c: an object that is found
+ *	again --> here: whose stack is it? --> profile/: stack, bucket
+ *
+ * A bucket is one (stack, slot size), as in Go, since the chance of being
+ * sampled, by which readers divide, depends on the size.
+ *
+ * Unwinding may allocate nothing and take no lock of the allocator, and it may
+ * be slow once in a while; so it happens outside of all locks, in the thread
+ * that allocates.
+ */
+#include "alloc/sampler.h"
+#include "alloc/objinfo.h"
+#include "alloc/tick.h"
+#include "base/atomics.h"
+#include "base/options.h"
+#include "profile/bucket.h"
+#include "profile/callstack.h"
+
+static uint64_t samples;
+
+uint32_t sampler_alloc(struct mcache *mc, const struct unwind_regs *r,
+	size_t slot, unsigned shift)
+{
+	struct bucket *b;
+	uint32_t stack;
+
+	if (!mc->callstack)
+		mc->callstack = callstack_new();
+	stack = callstack_capture(mc->callstack, r, options->stack_depth);
+	b = bucket_get(stack, slot);
+	if (!b)
+		return 0;
+	bucket_allocated(b, (uint64_t)1 << shift, (uint64_t)slot << shift);
+	add_relaxed(&samples, 1);
+	return stack;
+}
+
+void sampler_free(uint32_t stack, size_t slot, unsigned shift)
+{
+	struct bucket *b = bucket_get(stack, slot);
+
+	if (b)
+		bucket_freed(b, (uint64_t)1 << shift, (uint64_t)slot << shift);
+}
+
+void sampler_start(void)
+{
+	bool leakcheck = options->leakcheck == LEAKCHECK_EXIT;
+	uint64_t rate = leakcheck ? 1 : options->profile_rate;
+
+	if (leakcheck || options->gc == GC_RECLAIM)
+		mcache_set_slack(1);
+	if (rate == 1)
+		objinfo_record_all();
+	tick_set_sample_rate(rate);
+}
+
+void sampler_forget(struct mcache *mc)
+{
+	callstack_free(mc->callstack);
+	mc->callstack = NULL;
+}
+
+uint64_t sampler_count(void)
+{
+	return load_relaxed(&samples);
+}
