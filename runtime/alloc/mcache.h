@@ -46,6 +46,7 @@ struct mcache_cold {
 	uint16_t overflows;   /* since the last refill */
 	uint32_t epoch;	      /* of the sample rate that sample_left is for */
 	uint8_t shift;	      /* samples are thinned by 1 << shift; tick.c */
+	uint16_t quick;	      /* samples in quick succession at this shift */
 	double chance;	      /* of an object to be a sample, as -ln(1 - p) */
 	uint64_t sampled_at;  /* time stamp counter at the last sample */
 };

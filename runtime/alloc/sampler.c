@@ -22,6 +22,9 @@
 
 static uint64_t samples;
 
+/* Under leakcheck stacks are kept with the objects; nobody asks for counts. */
+static bool leaks_only;
+
 uint32_t sampler_alloc(struct mcache *mc, const struct unwind_regs *r,
 	size_t slot, unsigned shift)
 {
@@ -31,6 +34,8 @@ uint32_t sampler_alloc(struct mcache *mc, const struct unwind_regs *r,
 	if (!mc->callstack)
 		mc->callstack = callstack_new();
 	stack = callstack_capture(mc->callstack, r, options->stack_depth);
+	if (leaks_only)
+		return stack;
 	b = bucket_get(stack, slot);
 	if (!b)
 		return 0;
@@ -41,7 +46,7 @@ uint32_t sampler_alloc(struct mcache *mc, const struct unwind_regs *r,
 
 void sampler_free(uint32_t stack, size_t slot, unsigned shift)
 {
-	struct bucket *b = bucket_get(stack, slot);
+	struct bucket *b = leaks_only ? NULL : bucket_get(stack, slot);
 
 	if (b)
 		bucket_freed(b, (uint64_t)1 << shift, (uint64_t)slot << shift);
@@ -54,6 +59,7 @@ void sampler_start(void)
 
 	if (leakcheck || options->gc == GC_RECLAIM)
 		mcache_set_slack(1);
+	leaks_only = leakcheck;
 	if (rate == 1)
 		objinfo_record_all();
 	tick_set_sample_rate(rate);

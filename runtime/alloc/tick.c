@@ -18,9 +18,10 @@
  *
  * Thinning. Where every object or every eighth is a sample (1 MiB, 64 KiB at the
  * default rate), a loop of malloc and free would spend its time unwinding. So a
- * record that samples more often than every QUICK cycles takes only one in
- * 1 << shift, which then counts for as many: expectations stay what they are,
- * only where events are many each of them weighs more. A rate below THIN_FROM
+ * record that goes on sampling more often than every QUICK cycles takes only one
+ * in 1 << shift, which then counts for as many. Expectations stay what they
+ * are; and as each doubling is preceded by LEVEL samples of half the weight,
+ * no sample ever weighs more than some 1 / LEVEL of all. A rate below THIN_FROM
  * asks for detail and is not thinned.
  *
  * Invariant T1: outside the slow paths left >= 0, and sample_left > 0 or
@@ -38,6 +39,7 @@ enum {
 	TICK_HURRY = 8, /* while idle memory waits to be given back */
 	QUICK = 1 << 15,     /* cycles, 10 to 16 us: a hundred samples' cost */
 	SHIFT_MAX = 12,	     /* at 3 ns a pair that is one sample in 12 us */
+	LEVEL = 256,	     /* samples before the shift grows */
 	THIN_FROM = 1 << 16, /* bytes of rate */
 };
 
@@ -134,18 +136,24 @@ static uint64_t draw(struct mcache *mc, unsigned r)
 	return n < 1e15 ? (uint64_t)n + 1 : UINT64_MAX;
 }
 
-/* A sample of record r was taken: how thin should the next be? */
+/* A sample was taken: how thin should the next be? */
 static void adapt(struct mcache_cold *cold)
 {
-	uint64_t now = __builtin_ia32_rdtsc(), since = now - cold->sampled_at;
+	uint64_t now, since;
 
-	cold->sampled_at = now;
 	if (load_relaxed(&rate) < THIN_FROM)
-		cold->shift = 0;
-	else if (since < QUICK && cold->shift < SHIFT_MAX)
+		return;
+	now = __builtin_ia32_rdtsc();
+	since = now - cold->sampled_at;
+	cold->sampled_at = now;
+	if (since >= QUICK) {
+		cold->quick = 0;
+		if (since > 4 * QUICK && cold->shift > 0)
+			cold->shift--;
+	} else if (++cold->quick >= LEVEL && cold->shift < SHIFT_MAX) {
+		cold->quick = 0;
 		cold->shift++;
-	else if (since > 4 * QUICK && cold->shift > 0)
-		cold->shift--;
+	}
 }
 
 int tick_huge(struct mcache *mc, size_t bytes)
