@@ -39,16 +39,14 @@
 /* Exported by ld.so: the kernel's argc, argv, envp start here. */
 extern void *__libc_stack_end;
 
-/* Made by the linker: where this library begins, and its code ends. */
+/* Made by the linker: where this library and its code end, and its data. */
 extern const char __ehdr_start[] HIDDEN, etext[] HIDDEN;
+extern const char __bss_start[] HIDDEN, _end[] HIDDEN;
 
 static void out_of_memory(size_t size UNUSED)
 {
 	errno = ENOMEM;
 }
-
-/* The library as the linker has laid it out: code, then writable data. */
-extern HIDDEN char __ehdr_start[], _etext[], __bss_start[], _end[];
 
 static char **environment(void)
 {
@@ -72,7 +70,6 @@ void preload_init(void)
 	heap_hooks.realloc_foreign = foreign_realloc;
 	heap_hooks.usable_foreign = foreign_usable_size;
 	heap_init();
-	unwind_own_text((uintptr_t)__ehdr_start, (uintptr_t)_etext);
 	sampler_start();
 	sysmem_count((size_t)(_end - __bss_start), SYS_OTHER);
 	fork_init();
