@@ -5,7 +5,7 @@
  * The entries of LD_PRELOAD that name this library go, others stay as they are
  * and in their order:
  *
- *	LD_PRELOAD=liba.so:/x/libgostat.so libb.so --> LD_PRELOAD=liba.so libb.so
+ *	liba.so:/x/libgostat.so libb.so  -->  liba.so libb.so
  *
  * The variable is edited where it stands (it only gets shorter), or taken from
  * the environment when nothing is left in it, so that nothing is allocated and
@@ -36,7 +36,7 @@ static bool is_ours(const char *entry, size_t n, const char *name)
 	size_t len = strlen(name);
 
 	return n >= len && !memcmp(entry + n - len, name, len) &&
-		(n == len || entry[n - len - 1] == '/');
+	       (n == len || entry[n - len - 1] == '/');
 }
 
 bool follow_prune(char *list, const char *name)

@@ -134,8 +134,7 @@ static bool mapped_chunk(const struct place *where, uintptr_t at,
 	uintptr_t base = at - c->prev_size;
 
 	return base <= at && base >= where->lo && base % OS_PAGE == 0 &&
-		(c->prev_size + size) % OS_PAGE == 0 &&
-		size <= where->hi - at;
+	       (c->prev_size + size) % OS_PAGE == 0 && size <= where->hi - at;
 }
 
 static bool arena_chunk(const struct place *where, uintptr_t at, size_t size)
@@ -144,9 +143,9 @@ static bool arena_chunk(const struct place *where, uintptr_t at, size_t size)
 	const struct arena_heap *h = (const void *)base;
 
 	return base >= where->lo && at - base >= sizeof(*h) && h->arena &&
-		(uintptr_t)h->arena % sizeof(void *) == 0 &&
-		h->size <= ARENA_HEAP_MAX && h->committed <= ARENA_HEAP_MAX &&
-		size <= where->hi - at && at - base + size <= h->size;
+	       (uintptr_t)h->arena % sizeof(void *) == 0 &&
+	       h->size <= ARENA_HEAP_MAX && h->committed <= ARENA_HEAP_MAX &&
+	       size <= where->hi - at && at - base + size <= h->size;
 }
 
 /* The next chunk says that this one is in use. */
@@ -155,8 +154,8 @@ static bool main_chunk(const struct place *where, uintptr_t at, size_t size)
 	const struct chunk *next = (const void *)(at + size);
 
 	return size <= where->hi - at &&
-		where->hi - at - size >= sizeof(*next) &&
-		next->size & PREV_INUSE;
+	       where->hi - at - size >= sizeof(*next) &&
+	       next->size & PREV_INUSE;
 }
 
 static enum owner chunk_owner(const struct place *where, uintptr_t p)
@@ -203,8 +202,8 @@ static void not_mapped(const char *what, void *v, const struct place *where)
 			what, v);
 }
 
-NORETURN static void never_allocated(const char *what, void *v,
-	const struct place *where)
+NORETURN static void never_allocated(
+	const char *what, void *v, const struct place *where)
 {
 	uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
 

@@ -3,8 +3,8 @@
  * interpose: the C names of the malloc family.
  *
  *	program --> malloc, free      hit path inlined: no call, no stack frame
- *	        --> all other names   argument rules of glibc 2.36, then the heap
- *	                  miss -----> tail call into alloc/heap.c
+ *	         |   miss --> tail call into alloc/heap.c
+ *	        --> all other names   glibc 2.36's argument rules, then the heap
  *
  * Each body adds only what C and glibc promise and the heap does not know:
  * overflow of products and roundings, what an alignment may be, errno. The
@@ -81,8 +81,7 @@ API void *memalign(size_t align, size_t size)
 }
 
 /* C11 would refuse more; glibc 2.36 does not. */
-API void *aligned_alloc(size_t align, size_t size)
-	SAME_AS(memalign);
+API void *aligned_alloc(size_t align, size_t size) SAME_AS(memalign);
 
 API int posix_memalign(void **out, size_t align, size_t size)
 {
@@ -130,19 +129,16 @@ API HOT void free_sized(void *p, size_t size UNUSED)
 	heap_free(p);
 }
 
-API HOT void free_aligned_sized(void *p, size_t align UNUSED,
-	size_t size UNUSED)
+API HOT void free_aligned_sized(
+	void *p, size_t align UNUSED, size_t size UNUSED)
 {
 	heap_free(p);
 }
 
 API void *__libc_malloc(size_t size) SAME_AS(malloc);
 API void __libc_free(void *p) SAME_AS(free);
-API void *__libc_calloc(size_t n, size_t size)
-	SAME_AS(calloc);
-API void *__libc_realloc(void *p, size_t size)
-	SAME_AS(realloc);
-API void *__libc_memalign(size_t align, size_t size)
-	SAME_AS(memalign);
+API void *__libc_calloc(size_t n, size_t size) SAME_AS(calloc);
+API void *__libc_realloc(void *p, size_t size) SAME_AS(realloc);
+API void *__libc_memalign(size_t align, size_t size) SAME_AS(memalign);
 API void *__libc_valloc(size_t size) SAME_AS(valloc);
 API void *__libc_pvalloc(size_t size) SAME_AS(pvalloc);

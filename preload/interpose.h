@@ -42,10 +42,10 @@ void *_ZnwmRKSt9nothrow_t(size_t size, const struct nothrow *tag);
 void *_ZnamRKSt9nothrow_t(size_t size, const struct nothrow *tag);
 void *_ZnwmSt11align_val_t(size_t size, size_t align);
 void *_ZnamSt11align_val_t(size_t size, size_t align);
-void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align,
-	const struct nothrow *tag);
-void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align,
-	const struct nothrow *tag);
+void *_ZnwmSt11align_val_tRKSt9nothrow_t(
+	size_t size, size_t align, const struct nothrow *tag);
+void *_ZnamSt11align_val_tRKSt9nothrow_t(
+	size_t size, size_t align, const struct nothrow *tag);
 void _ZdlPv(void *p);
 
 #endif

@@ -70,14 +70,12 @@ void dl_init(void)
  * At entry to a naked function the stack is 8 off a multiple of 16; three
  * pushes make it whole for a call.
  */
-#define PUSH(reg)                                                              \
-	"	pushq	%" #reg "\n"                                            \
-	"	.cfi_adjust_cfa_offset 8\n"
-#define POP(reg)                                                               \
-	"	popq	%" #reg "\n"                                            \
-	"	.cfi_adjust_cfa_offset -8\n"
+#define PUSH(reg) "	pushq	%" #reg "\n	.cfi_adjust_cfa_offset 8\n"
+#define POP(reg) "	popq	%" #reg "\n	.cfi_adjust_cfa_offset -8\n"
 #define CALL(f)                                                                \
-	PUSH(rdi) PUSH(rsi) PUSH(rdx) "	call	" #f "\n" POP(rdx) POP(rsi) POP(rdi)
+	PUSH(rdi)                                                              \
+	PUSH(rsi)                                                              \
+	PUSH(rdx) "	call	" #f "\n" POP(rdx) POP(rsi) POP(rdi)
 #define READY(offset)                                                          \
 	"	cmpq	$0, " #offset "+dl_real(%rip)\n"                       \
 	"	jne	1f\n" CALL(dl_init) "1:\n"

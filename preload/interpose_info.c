@@ -39,7 +39,7 @@ API int malloc_trim(size_t pad UNUSED)
 
 /*
  * Nothing here has a knob that glibc's parameters could turn. Like glibc, say
- * no to the one value it refuses, and yes to all else: programs complain of a 0.
+ * no to the one value it refuses and yes to all else: programs complain of 0.
  */
 API int mallopt(int param, int value)
 {
@@ -52,9 +52,8 @@ API int __libc_mallopt(int param, int value) SAME_AS(mallopt);
 static uint64_t free_slots(const struct heapstats *h, unsigned r)
 {
 	uint64_t live = h->of[r].mallocs - h->of[r].frees;
-	uint64_t all = r < NSIZECLASS
-		? h->of[r].nspans * sizeclasses[r].nelems
-		: live + h->of[r].cached;
+	uint64_t all = r < NSIZECLASS ? h->of[r].nspans * sizeclasses[r].nelems
+				      : live + h->of[r].cached;
 
 	return all - MIN(all, live);
 }

@@ -68,8 +68,8 @@ API void *rallocx(void *p, size_t size, int flags)
 }
 
 /* Nothing is resized in place; that is an answer jemalloc may give too. */
-API size_t xallocx(void *p, size_t size UNUSED, size_t extra UNUSED,
-	int flags UNUSED)
+API size_t xallocx(
+	void *p, size_t size UNUSED, size_t extra UNUSED, int flags UNUSED)
 {
 	return heap_usable_size(p);
 }

@@ -87,7 +87,7 @@ API int setrlimit(__rlimit_resource_t resource, const struct rlimit *new)
 	return prlimit(0, resource, new, NULL);
 }
 
-_Static_assert(sizeof(struct rlimit) == sizeof(struct rlimit64), "one for both");
+_Static_assert(sizeof(struct rlimit) == sizeof(struct rlimit64), "one type");
 
 API int prlimit64(pid_t pid, __rlimit_resource_t resource,
 	const struct rlimit64 *new, struct rlimit64 *old)

@@ -112,8 +112,8 @@ COLD static void *must_have(size_t size, size_t align)
  * Nothing was to be had, and the caller wants NULL rather than an exception.
  * form is the mangled name of its operator.
  */
-COLD static void *may_lack(size_t size, size_t align, const struct nothrow *tag,
-	const char *form)
+COLD static void *may_lack(
+	size_t size, size_t align, const struct nothrow *tag, const char *form)
 {
 	struct cxx cxx;
 	void *real;
@@ -161,8 +161,8 @@ NOINLINE static void *nothrow_slow(size_t size, const struct nothrow *tag)
 	void *p = heap_malloc_slow(size);
 
 	return likely(p != NULL)
-		? p
-		: may_lack(size, 0, tag, "_ZnwmRKSt9nothrow_t");
+		       ? p
+		       : may_lack(size, 0, tag, "_ZnwmRKSt9nothrow_t");
 }
 
 NOINLINE static void *nothrow_mid(size_t size, const struct nothrow *tag)
@@ -170,8 +170,8 @@ NOINLINE static void *nothrow_mid(size_t size, const struct nothrow *tag)
 	void *p = heap_malloc_mid(size);
 
 	return likely(p != NULL)
-		? p
-		: may_lack(size, 0, tag, "_ZnwmRKSt9nothrow_t");
+		       ? p
+		       : may_lack(size, 0, tag, "_ZnwmRKSt9nothrow_t");
 }
 
 API HOT void *_ZnwmRKSt9nothrow_t(size_t size, const struct nothrow *tag)
@@ -197,8 +197,8 @@ API void *_ZnwmSt11align_val_t(size_t size, size_t align)
 API void *_ZnamSt11align_val_t(size_t size, size_t align)
 	SAME_AS(_ZnwmSt11align_val_t);
 
-API void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align,
-	const struct nothrow *tag)
+API void *_ZnwmSt11align_val_tRKSt9nothrow_t(
+	size_t size, size_t align, const struct nothrow *tag)
 {
 	void *p;
 
@@ -206,14 +206,13 @@ API void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align,
 		return NULL;
 	p = heap_memalign(align, size);
 	return likely(p != NULL)
-		? p
-		: may_lack(size, align, tag,
-			  "_ZnwmSt11align_val_tRKSt9nothrow_t");
+		       ? p
+		       : may_lack(size, align, tag,
+				 "_ZnwmSt11align_val_tRKSt9nothrow_t");
 }
 
 API void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align,
-	const struct nothrow *tag)
-	SAME_AS(_ZnwmSt11align_val_tRKSt9nothrow_t);
+	const struct nothrow *tag) SAME_AS(_ZnwmSt11align_val_tRKSt9nothrow_t);
 
 API HOT void _ZdlPv(void *p)
 {

@@ -6,12 +6,12 @@
  *	"arenas.bin.3.size"     "arenas.bin.#.size", index[2] = 3
  *	"arena.0.purge"         an action
  *
- * Programs ask to show what their memory does (redis's INFO), to be tidy (purge,
- * decay, tcache.flush), or to tune. The first two get true answers and true
- * effects. A knob that has no counterpart reads as what is the case and can't
- * be written: EPERM, as jemalloc says of what is read-only. What would tell of
- * something that isn't there (profiling, arenas of one's own) has no name:
- * ENOENT, as from a jemalloc built without it.
+ * Programs ask to show what their memory does (redis's INFO), to be tidy
+ * (purge, decay, tcache.flush), or to tune. The first two get true answers and
+ * true effects. A knob that has no counterpart reads as what is the case and
+ * can't be written: EPERM, as jemalloc says of what is read-only. What would
+ * tell of something that isn't there (profiling, arenas of one's own) has no
+ * name: ENOENT, as from a jemalloc built without it.
  *
  * There is one arena. Figures are those of the moment, so the epoch, which
  * jemalloc's need to move, only counts.

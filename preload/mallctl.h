@@ -8,8 +8,8 @@
  * jemalloc's introspection, as in its manual: 0 or an errno value. See
  * mallctl.c for what is answered.
  */
-int mallctl(const char *name, void *old, size_t *oldlen, void *new,
-	size_t newlen);
+int mallctl(
+	const char *name, void *old, size_t *oldlen, void *new, size_t newlen);
 int mallctlnametomib(const char *name, size_t *mib, size_t *miblen);
 int mallctlbymib(const size_t *mib, size_t miblen, void *old, size_t *oldlen,
 	void *new, size_t newlen);

@@ -58,8 +58,8 @@ static size_t named(const char *what)
 
 static void json(struct fmt *f)
 {
-	fmt_str(f, "{\n\t\"jemalloc\": {\n\t\t\"version\": \"gostat "
-		   GOSTAT_VERSION "\",\n\t\t\"stats\": {\n");
+	fmt_str(f, "{\n\t\"jemalloc\": {\n\t\t\"version\": "
+		   "\"gostat " GOSTAT_VERSION "\",\n\t\t\"stats\": {\n");
 	for (unsigned i = 0; i < NELEM(figures); i++)
 		fmt_printf(f, "\t\t\t\"%s\": %zu%s\n", figures[i],
 			named(figures[i]), i + 1 < NELEM(figures) ? "," : "");
@@ -99,8 +99,8 @@ static void text(struct fmt *f)
 	fmt_str(f, "--- End jemalloc statistics ---\n");
 }
 
-API void malloc_stats_print(void (*write)(void *arg, const char *text),
-	void *arg, const char *opts)
+API void malloc_stats_print(
+	void (*write)(void *arg, const char *text), void *arg, const char *opts)
 {
 	struct out o = {.write = write ? write : to_stderr, .arg = arg};
 

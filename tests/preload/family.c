@@ -82,14 +82,15 @@ static void check_enomem(void)
 
 static void check_align(void)
 {
-	static const size_t sizes[] = {0, 1, 8, 24, 100, 1000, 5000, 40000,
-		200000, 3000000};
+	static const size_t sizes[] = {
+		0, 1, 8, 24, 100, 1000, 5000, 40000, 200000, 3000000};
 	void *p = NULL;
 
 	for (size_t a = sizeof(void *); a <= 4 << 20; a *= 2)
 		for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
 			CHECK(!posix_memalign(&p, a, sizes[i]));
-			CHECK(aligned(p, a) && malloc_usable_size(p) >= sizes[i]);
+			CHECK(aligned(p, a) &&
+				malloc_usable_size(p) >= sizes[i]);
 			memset(p, 1, sizes[i]);
 			free(p);
 			p = aligned_alloc(a, sizes[i]);

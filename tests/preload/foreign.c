@@ -20,14 +20,14 @@ static struct {
 static const size_t sizes[] = {0, 1, 24, 25, 100, 1000, 1032, 1033, 5000, 60000,
 	130000, 135000, 1000000, 4000000};
 
-#define EACH(n)                                                                \
-	for (const size_t *n = sizes; n < 1 [&sizes]; n++)
+#define EACH(n) for (const size_t *n = sizes; n < 1 [&sizes]; n++)
 
 static void mix(int full)
 {
 	void *p[64];
 
-	EACH(n) {
+	EACH(n)
+	{
 		char *q = libc.malloc(*n);
 
 		CHECK(q && malloc_usable_size(q) >= *n);

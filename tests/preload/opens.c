@@ -45,10 +45,10 @@ static void check_caller(const char *outer)
 static void check_deepbind(const char *inner)
 {
 	void *lib = dlopen(inner, RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
-	char *(*copy)(const char *) = (char *(*)(const char *))function(
-		lib, "inner_copy");
-	void (*release)(char *) = (void (*)(char *))function(
-		lib, "inner_release");
+	char *(*copy)(const char *) =
+		(char *(*)(const char *))function(lib, "inner_copy");
+	void (*release)(char *) =
+		(void (*)(char *))function(lib, "inner_release");
 
 	for (int i = 0; i < 1000; i++) {
 		release(strdup("from the program"));

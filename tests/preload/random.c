@@ -60,7 +60,8 @@ static size_t random_size(uint64_t *rng)
 /* Byte i of an object. Long ones are filled in part: head, tail, a stride. */
 static unsigned char byte_at(uint64_t pattern, size_t i)
 {
-	return (unsigned char)(pattern >> (i % 8 * 8)) ^ (unsigned char)(i >> 3);
+	return (unsigned char)(pattern >> (i % 8 * 8)) ^
+	       (unsigned char)(i >> 3);
 }
 
 static size_t step(size_t i, size_t n)
@@ -89,8 +90,8 @@ static void check_bytes(const struct object *o, size_t n, size_t was)
 		}
 }
 
-static void take_over(struct object *o, void *p, size_t size, size_t align,
-	uint64_t *rng)
+static void take_over(
+	struct object *o, void *p, size_t size, size_t align, uint64_t *rng)
 {
 	CHECK(p && (uintptr_t)p % align == 0);
 	o->p = p;
@@ -191,7 +192,8 @@ int main(int argc, char **argv)
 		CHECK(!pthread_join(t[i], NULL));
 	for (int i = 0; i < SLOTS; i++)
 		if (slots[i].p) {
-			check_bytes(&slots[i], slots[i].usable, slots[i].usable);
+			check_bytes(
+				&slots[i], slots[i].usable, slots[i].usable);
 			free(slots[i].p);
 		}
 	return 0;

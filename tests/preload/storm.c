@@ -295,7 +295,8 @@ static void *jumper(void *arg)
 static unsigned long storm_signal(double end)
 {
 	enum { THREADS = 4 };
-	struct sigaction on_count = {.sa_handler = count, .sa_flags = SA_RESTART};
+	struct sigaction on_count = {
+		.sa_handler = count, .sa_flags = SA_RESTART};
 	struct sigaction on_jump = {.sa_handler = jump};
 	struct itimerval often = {{0, 300}, {0, 300}}, never = {{0, 0}, {0, 0}};
 	uint64_t rng = seed * 13 + 1;
@@ -326,7 +327,7 @@ int main(int argc, char **argv)
 	unsigned long (*storm)(double end);
 
 	CHECK(argc > 1);
-	storm = !strcmp(argv[1], "fork")      ? storm_fork
+	storm = !strcmp(argv[1], "fork")     ? storm_fork
 		: !strcmp(argv[1], "thread") ? storm_thread
 					     : storm_signal;
 	if (argc > 2)
