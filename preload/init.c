@@ -20,15 +20,18 @@
  */
 #include "preload/interpose.h"
 #include "alloc/heap.h"
+#include "alloc/mcentral.h"
 #include "alloc/sampler.h"
 #include "base/fatal.h"
 #include "base/options.h"
 #include "base/syscall.h"
 #include "observe/dump.h"
+#include "os/sandbox.h"
 #include "os/sysmem.h"
 #include "preload/follow.h"
 #include "preload/signal.h"
 #include "profile/modules.h"
+#include "profile/stackprint.h"
 #include "profile/unwind.h"
 
 #include <dlfcn.h>
@@ -48,6 +51,19 @@ static void out_of_memory(size_t size UNUSED)
 	errno = ENOMEM;
 }
 
+/* After the last words on a misused pointer. */
+static void show_stack(void)
+{
+	static const char late[] =
+		"    (found when it was given back; GOSTAT_HARDEN=1 finds it in "
+		"the call)\n";
+
+	if (mcentral_found_late)
+		sys3(SYS_write, STDERR_FILENO, late, sizeof(late) - 1);
+	else if (!sandboxed)
+		stackprint_fatal();
+}
+
 static char **environment(void)
 {
 	long argc = *(long *)__libc_stack_end;
@@ -65,6 +81,7 @@ void preload_init(void)
 	done = true;
 	options_parse(environment(), getauxval(AT_SECURE) != 0);
 	unwind_own_text((uintptr_t)__ehdr_start, (uintptr_t)etext);
+	fatal_hook = show_stack;
 	heap_hooks.out_of_memory = out_of_memory;
 	heap_hooks.free_foreign = foreign_free;
 	heap_hooks.realloc_foreign = foreign_realloc;

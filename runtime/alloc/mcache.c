@@ -292,8 +292,10 @@ static void put_large(uintptr_t p)
 	struct mspan *s = arena_span(p);
 
 	/* Only objects get into the magazine: this one was there twice. */
-	if (unlikely(!s || s->state != MSPAN_LARGE || s->base != p))
+	if (unlikely(!s || s->state != MSPAN_LARGE || s->base != p)) {
+		mcentral_found_late = true;
 		fatal("double free of %p (large object)", (void *)p);
+	}
 	mheap_free_span(s);
 }
 

@@ -182,6 +182,8 @@ size_t mcentral_refill(unsigned sizeclass, struct mcache_rec *rec, size_t want)
 	return got;
 }
 
+bool mcentral_found_late;
+
 void mcentral_freed_before(const char *what, uintptr_t p, size_t bytes)
 {
 	if (!strcmp(what, "free"))
@@ -214,14 +216,22 @@ void mcentral_bad_pointer(const char *what, const struct mspan *s, uintptr_t p)
 		(void *)obj);
 }
 
+static void never_allocated(uintptr_t p)
+{
+	mcentral_found_late = true;
+	fatal("free of %p: never allocated", (void *)p);
+}
+
 /* Slot of p, which must be an object that is out. Under c->lock. */
 static uint32_t slot_of(const struct mspan *s, uintptr_t p)
 {
 	uint32_t i = mspan_index(s, p);
 
 	if (unlikely(s->base + (uintptr_t)i * s->elemsize_small != p ||
-		    i >= s->nelems || mspan_isfree(s, i)))
+		    i >= s->nelems || mspan_isfree(s, i))) {
+		mcentral_found_late = true;
 		mcentral_bad_pointer("free", s, p);
+	}
 	return i;
 }
 
@@ -264,7 +274,7 @@ static void put_all(struct mcentral *c, void **objs, size_t n)
 				give_back(c, s);
 			s = arena_span(p);
 			if (unlikely(!s || s->sizeclass != class_of(c)))
-				fatal("free of %p: never allocated", (void *)p);
+				never_allocated(p);
 		}
 		i = slot_of(s, p);
 		store_relaxed(&s->freebits[i / 64],

@@ -70,6 +70,12 @@ void mcentral_check(void);
 NORETURN void mcentral_bad_pointer(const char *what, const struct mspan *s,
 	uintptr_t p);
 
+/*
+ * The wrong free that is about to be told of happened before: it was found when
+ * a magazine was given back. The stack of now is not to blame.
+ */
+extern HIDDEN bool mcentral_found_late;
+
 /* Last words on an object of so many bytes that was freed before. */
 NORETURN void mcentral_freed_before(const char *what, uintptr_t p,
 	size_t bytes);

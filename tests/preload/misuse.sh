@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Each way to misuse the heap: one line that says which, then SIGABRT.
+# Each way to misuse the heap: one line that says which, the stack of the call
+# (or that it is too late to know), then SIGABRT.
 set -u
 ulimit -c 0
 failed=0
@@ -40,7 +41,9 @@ for name in $("$BIN/misuse"); do
 	LD_PRELOAD=$LIB "$BIN/misuse" "$name" >out 2>err
 	status=$?
 	if [ $status != 134 ] || [ "$(grep -c '^gostat: ' err)" != 1 ] ||
-		! grep -q "^gostat: $(expected "$name")" err; then
+		! grep -q "^gostat: $(expected "$name")" err ||
+		! grep -qE '^    (#[0-9]* 0x.* in (main|thread_[a-z]*)\+|\(found when)' \
+			err; then
 		echo "$name: status $status, expected: $(expected "$name"), said:"
 		cat err
 		failed=1
