@@ -6,7 +6,8 @@ check-orders: memory orders are explained, and their halves meet.
 Every acquire or release (an operation of base/atomics.h, or a builtin with its
 order spelled out) has a comment with its [tag] on its line or just above it,
 in the same statement's reach; a tag stands at an acquire and at a release
-somewhere in the tree. A seq_cst operation has a sentence: a comment that says
+somewhere in the tree, unless its comment says that the kernel is the other
+side. A seq_cst operation has a sentence: a comment that says
 seq_cst, or names an invariant (I2), in the function or above it.
 
 	scripts/check-orders.py [FILE...]	(default: runtime, preload, tools)
@@ -25,7 +26,7 @@ OPERATION = re.compile(
     r"\b(?:load|store|add|sub|or|and|xchg|cas|cas_weak|fence)_"
     r"(acquire|release|acq_rel|seq_cst)\s*\("
     r"|__ATOMIC_(ACQUIRE|RELEASE|ACQ_REL|SEQ_CST)\b")
-TAG = re.compile(r"\b(acquire|release|acq_rel)\b[^[\]]{0,40}\[([\w ]+)\]")
+TAG = re.compile(r"\b(acquire|release|acq_rel)\b[^[\]]{0,40}\[([\w -]+)\](?=([^[\]]*))")
 SENTENCE = re.compile(r"seq_cst|\bI\d+\b")
 HALVES = {"acquire": {"acquire"}, "release": {"release"},
           "acq_rel": {"acquire", "release"}}
@@ -69,12 +70,17 @@ def check(path, where):
         near = " ".join(comments[reach(code, i):i + 1])
         tags = TAG.findall(near)
         for order in orders:
-            mine = [t for o, t in tags if HALVES[order] <= HALVES[o]]
+            mine = [(t, why) for o, t, why in tags
+                    if HALVES[order] <= HALVES[o]]
             if not mine:
                 yield i + 1, f"{order} without a [tag] of its own"
                 continue
-            for half in HALVES[order]:
-                where.setdefault(mine[-1], {}).setdefault(half, (path, i + 1))
+            tag, why = mine[-1]
+            halves = HALVES[order]
+            if "the kernel" in why:
+                halves = HALVES["acq_rel"]
+            for half in halves:
+                where.setdefault(tag, {}).setdefault(half, (path, i + 1))
 
 
 def main(names):

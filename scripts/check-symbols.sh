@@ -41,7 +41,7 @@ fi
 # (fwrite and stderr are there because malloc_info() and malloc_stats() are
 # given a FILE or told to use one.)
 never='v?[fsd]?n?printf|v?asprintf|v?f?scanf|fopen|fdopen|fputs|puts|perror'
-never+='|setlocale|newlocale|uselocale|strto(d|f|ld)|atof|strerror|getenv'
+never+='|setlocale|newlocale|uselocale|strto(d|f|ld)|atof|strerror'
 never+='|setenv|putenv|fork|system|popen|exit|dlopen|backtrace(_symbols)?'
 used=$(nm -D --undefined-only "$lib" | awk '{ print $NF }' | sed 's/@.*//' |
 	grep -xE "(__)?($never)(_chk)?")

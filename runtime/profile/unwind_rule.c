@@ -257,7 +257,7 @@ uint64_t rule_fill(uintptr_t at)
 	if (load_relaxed(&rulecache.entry) == none)
 		return rule;
 	remember(at, rule);
-	/* Either the flush sees this entry, or this sees the flush. */
+	/* seq_cst: either the flush sees this entry, or this sees it. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (load_relaxed(&rulecache.epoch) != epoch)
 		store_relaxed(set_of(at), 0); /* it may be of the old code */

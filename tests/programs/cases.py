@@ -738,7 +738,7 @@ print(len([0] * 1000000))
 perl -e '@a = map { "x" x 100 } 1 .. 100000; print scalar(@a), "\n"'; ls / >/dev/null; echo $?
 """)
 case("user-namespace", "util-linux", r"""
-unshare -Ur id -u; unshare -Urpf --mount-proc sh -c 'echo $$; ls /proc | grep -c "^[0-9]"'
+unshare -Ur id -u; unshare -Urpf --mount-proc sh -c 'echo $$; set -- /proc/[0-9]*; echo $#'
 unshare -Urn ls /sys/class/net 2>/dev/null | head -1; $BIN/threads; unshare -Ur $BIN/threads
 $BIN/unshared; echo $?
 """, needs="unshare -Ur true && unshare -Urpf --mount-proc true")
