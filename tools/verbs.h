@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GOSTAT_TOOLS_VERBS_H
+#define GOSTAT_TOOLS_VERBS_H
+
+/* Each verb of the tool; its options and help stand beside it in cmd_*.c. */
+
+#include "cli.h"
+
+extern const struct cli_verb verb_completion;
+
+#endif
