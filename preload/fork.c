@@ -17,6 +17,7 @@
 #include "alloc/mcache.h"
 #include "observe/dump.h"
 #include "observe/helper.h"
+#include "preload/serve.h"
 #include "profile/callstack.h"
 #include "profile/modules.h"
 
@@ -43,6 +44,7 @@ static void child(void)
 	callstack_postfork_child();
 	helper_child();
 	dump_fork_child();
+	serve_child();
 }
 
 void fork_init(void)

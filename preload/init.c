@@ -29,6 +29,7 @@
 #include "os/sandbox.h"
 #include "os/sysmem.h"
 #include "preload/follow.h"
+#include "preload/serve.h"
 #include "preload/signal.h"
 #include "profile/modules.h"
 #include "profile/stackprint.h"
@@ -116,6 +117,7 @@ static void at_end(void *arg UNUSED)
 		mcache_flush(mcache_self);
 	if (options->atexit && meant_here())
 		dump_run(options->atexit, 0);
+	serve_end();
 	if (options->verbose)
 		warn("process %d ends", (int)sys0(SYS_getpid));
 }
@@ -141,6 +143,7 @@ __attribute__((constructor)) static void on_load(void)
 	foreign_init();
 	limits_init();
 	signal_init();
+	serve_init();
 	__cxa_atexit(at_end, NULL, NULL);
 	__cxa_at_quick_exit(at_end, NULL);
 	if (!options->follow)

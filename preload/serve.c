@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * serve: the socket in the life of a process, and where its figures come from.
+ *
+ *	load    remember what the environment says
+ *	main    start the helper thread and listen     (start.c)
+ *	fork    the child listens under a name of its own, if it has one
+ *	exit    the name goes
+ *
+ * The thread starts when main does: our constructor runs before libc's, and a
+ * program that never gets to main has nothing to show. In the child of fork it
+ * starts at once; who asks for a socket of every process has said so.
+ */
+#include "preload/serve.h"
+#include "alloc/tick.h"
+#include "base/options.h"
+#include "observe/background.h"
+#include "observe/heapprofile.h"
+#include "observe/httpd.h"
+#include "observe/routes.h"
+#include "profile/stacktab.h"
+
+void serve_init(void)
+{
+	if (options->socket)
+		httpd_init();
+}
+
+static void begin(const char *template)
+{
+	if (httpd_start(template))
+		background_start();
+}
+
+void serve_begin(void)
+{
+	if (!options->socket)
+		return;
+	sources.heap = heapprofile_take;
+	sources.mappings = heapprofile_mappings;
+	sources.frames = stacktab_frames;
+	sources.generation = stacktab_generation;
+	sources.profile_rate = tick_sample_rate;
+	sources.set_profile_rate = tick_set_sample_rate;
+	begin(options->socket);
+}
+
+void serve_child(void)
+{
+	if (options->socket && httpd_child())
+		begin(httpd_template());
+}
+
+void serve_end(void)
+{
+	if (options->socket)
+		httpd_exit();
+}

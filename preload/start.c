@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * start: a step between the C library and main.
+ *
+ * The constructor of this library runs before libc's, which is too early to
+ * start a thread or to open anything. __libc_start_main is what every program's
+ * entry point calls; where a socket was asked for it is given a main of ours
+ * that sees to it and jumps on. The jump leaves no frame behind.
+ */
+#include "preload/interpose.h"
+#include "base/options.h"
+#include "preload/serve.h"
+
+#include <dlfcn.h>
+#include <stddef.h>
+
+typedef int main_fn(int argc, char **argv, char **envp);
+typedef int start_fn(main_fn *main, int argc, char **argv, void (*init)(void),
+	void (*fini)(void), void (*rtld_fini)(void), void *stack_end);
+
+API start_fn __libc_start_main;
+
+static main_fn *program;
+
+static int begin(int argc, char **argv, char **envp)
+{
+	serve_begin();
+	return program(argc, argv, envp);
+}
+
+API int __libc_start_main(main_fn *main, int argc, char **argv,
+	void (*init)(void), void (*fini)(void), void (*rtld_fini)(void),
+	void *stack_end)
+{
+	start_fn *real = (start_fn *)dlsym(RTLD_NEXT, "__libc_start_main");
+
+	preload_init();
+	program = main;
+	return real(options->socket ? begin : main, argc, argv, init, fini,
+		rtld_fini, stack_end);
+}
