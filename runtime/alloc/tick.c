@@ -33,6 +33,7 @@
 #include "alloc/tick.h"
 #include "alloc/limits.h"
 #include "alloc/scavenge.h"
+#include "os/sandbox.h"
 
 enum {
 	TICK = 256,	/* mallocs of a class between ticks */
@@ -141,7 +142,8 @@ static void adapt(struct mcache_cold *cold)
 {
 	uint64_t now, since;
 
-	if (load_relaxed(&rate) < THIN_FROM)
+	/* Strict mode takes the time-stamp counter away, too. */
+	if (load_relaxed(&rate) < THIN_FROM || sandboxed == SANDBOX_STRICT)
 		return;
 	now = __builtin_ia32_rdtsc();
 	since = now - cold->sampled_at;
