@@ -143,7 +143,7 @@ __attribute__((constructor)) static void on_load(void)
 	foreign_init();
 	limits_init();
 	signal_init();
-	serve_init();
+	serve_init(environment());
 	__cxa_atexit(at_end, NULL, NULL);
 	__cxa_at_quick_exit(at_end, NULL);
 	if (!options->follow)

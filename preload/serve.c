@@ -20,10 +20,10 @@
 #include "observe/routes.h"
 #include "profile/stacktab.h"
 
-void serve_init(void)
+void serve_init(char **envp)
 {
 	if (options->socket)
-		httpd_init();
+		httpd_init(envp);
 }
 
 static void begin(const char *template)

@@ -61,9 +61,9 @@ static struct httpd {
 	unsigned n;
 } httpd = {.socket.listener = OWNFD_NONE};
 
-void httpd_init(void)
+void httpd_init(char **envp)
 {
-	sockpath_init();
+	sockpath_init(envp);
 }
 
 static bool allowed(const struct ownfd *fd)

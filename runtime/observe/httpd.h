@@ -13,10 +13,10 @@ enum {
 };
 
 /*
- * Remember what is needed from the environment. Call it once at load, before
- * the program can change it.
+ * Remember what is needed from the environment (of getenv's form; may be
+ * NULL). Call it once at load, before the program can change it.
  */
-void httpd_init(void);
+void httpd_init(char **envp);
 
 /*
  * Serve at what the template stands for (see GOSTAT_SOCKET; "auto" too). The

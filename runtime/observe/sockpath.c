@@ -37,7 +37,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -47,10 +46,15 @@ enum { BACKLOG = 64, RUNTIME_DIR_MAX = 256 };
 
 static char runtime_dir[RUNTIME_DIR_MAX];
 
-void sockpath_init(void)
+void sockpath_init(char **envp)
 {
-	const char *dir = getenv("XDG_RUNTIME_DIR");
+	static const char name[] = "XDG_RUNTIME_DIR=";
+	const char *dir = NULL;
 
+	/* The first of two settings counts, as with getenv. */
+	for (; envp && *envp && !dir; envp++)
+		if (!strncmp(*envp, name, strlen(name)))
+			dir = *envp + strlen(name);
 	if (dir && dir[0] == '/' && strlen(dir) < sizeof(runtime_dir))
 		strcpy(runtime_dir, dir);
 }

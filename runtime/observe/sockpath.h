@@ -17,7 +17,7 @@ struct sockpath {
  * Remember what the environment says about where sockets belong. Call it once
  * at load, while the environment is still the one that was passed in.
  */
-void sockpath_init(void);
+void sockpath_init(char **envp);
 
 /*
  * Is the name of this template different in a child process? (%p, or "auto".)

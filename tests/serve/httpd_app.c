@@ -269,7 +269,7 @@ int main(int argc, char **argv)
 		.set_profile_rate = set_profile_rate, .set_gogc = set_gogc,
 		.gc_start = gc_start, .gc_done = gc_done, .metrics = metrics};
 	pthread_atfork(helper_prefork, helper_parent, helper_child);
-	httpd_init();
+	httpd_init(environ);
 	httpd_start(template);
 	say_path();
 	while (fgets(line, sizeof(line), stdin)) {
