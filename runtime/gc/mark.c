@@ -363,7 +363,7 @@ static void join_helper(struct helper_start *s)
 {
 	uint32_t running;
 
-	/* acquire [helper]: the kernel clears it after the thread's last. */
+	/* acquire [helper]: the kernel clears it after the last store. */
 	while ((running = load_acquire(&s->running)) != 0)
 		sys4(SYS_futex, &s->running, FUTEX_WAIT, running, NULL);
 }
