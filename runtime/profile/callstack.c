@@ -138,28 +138,28 @@ static uint32_t plain(const struct unwind_regs *r, size_t max)
  * Frame i of those that hold, joined in frame t with rbp bp: the rbp there.
  * Frames that nobody needs it of have not been compared.
  */
-RAW_STACK static uintptr_t true_bp(
+static uintptr_t true_bp(
 	const struct callstack *cs, size_t i, size_t t, uintptr_t bp)
 {
 	for (; i < t; i++)
 		if (FROM_ADDR(cs->frame[i].from))
-			return *(uintptr_t *)FROM_ADDR(cs->frame[i].from);
+			return stack_word(FROM_ADDR(cs->frame[i].from));
 	return bp;
 }
 
 /* The outermost frame, not beyond stop, that frame t still leads to. */
-RAW_STACK static size_t hold(const struct callstack *cs, size_t t, size_t stop)
+static size_t hold(const struct callstack *cs, size_t t, size_t stop)
 {
 	const struct frame *f = &cs->frame[t], *end = &cs->frame[stop];
 
 	for (; f > end; f--) {
 		uintptr_t from = f[-1].from;
 
-		if (*(const uintptr_t *)(f[-1].sp - 8) != f[-1].pc)
+		if (stack_word(f[-1].sp - 8) != f[-1].pc)
 			break;
 		if (unlikely(from & FROM_CHECK) &&
-			(from & FROM_ODD || *(const uintptr_t *)FROM_ADDR(
-						    from) != f[-1].bp))
+			(from & FROM_ODD ||
+				stack_word(FROM_ADDR(from)) != f[-1].bp))
 			break;
 	}
 	return (size_t)(f - cs->frame);
@@ -197,8 +197,7 @@ static ALWAYS_INLINE enum step step(
  * Take frames t to i, which hold, as if they had just been walked. False if
  * that makes enough frames.
  */
-RAW_STACK static bool take_back(
-	struct walk *w, size_t i, size_t t, uintptr_t bp)
+static bool take_back(struct walk *w, size_t i, size_t t, uintptr_t bp)
 {
 	struct callstack *cs = w->cs;
 
@@ -210,7 +209,7 @@ RAW_STACK static bool take_back(
 		w->d++;
 		*f = cs->frame[k];
 		if (k < t && FROM_ADDR(f->from))
-			bp = *(uintptr_t *)FROM_ADDR(f->from);
+			bp = stack_word(FROM_ADDR(f->from));
 		f->bp = bp;
 	}
 	return true;

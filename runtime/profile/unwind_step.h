@@ -10,8 +10,17 @@
  * loops around it are where recording every allocation spends its time.
  */
 
-/* Stacks hold what sanitizers call poisoned; reading it is the point. */
-#define RAW_STACK __attribute__((no_sanitize("address", "thread", "undefined")))
+/*
+ * A word of any stack. Written out, because sanitizers poison parts of stacks,
+ * and an attribute against that does not survive inlining.
+ */
+static ALWAYS_INLINE uintptr_t stack_word(uintptr_t addr)
+{
+	uintptr_t v;
+
+	__asm__("movq %1, %0" : "=r"(v) : "m"(*(const uintptr_t *)addr));
+	return v;
+}
 
 struct unwind_state {
 	uintptr_t pc, sp, bp;
@@ -29,13 +38,13 @@ enum step {
 };
 
 /* Read a word, if it is known to be readable. */
-RAW_STACK static inline bool stack_load(
+static inline bool stack_load(
 	struct stackrange *s, uintptr_t addr, uintptr_t *v)
 {
 	if (unlikely(addr & 7 || addr - s->lo >= s->hi - s->lo) &&
 		!stackrange_find(s, addr))
 		return false;
-	*v = *(const uintptr_t *)addr;
+	*v = stack_word(addr);
 	return true;
 }
 
@@ -64,7 +73,7 @@ static inline enum step unwind_step_odd(
  * Replace *st by the caller's. On STEP_END and above it is unchanged.
  * s->lo <= st->sp <= s->hi holds before and after.
  */
-RAW_STACK static ALWAYS_INLINE enum step unwind_step(
+static ALWAYS_INLINE enum step unwind_step(
 	struct unwind_state *st, struct stackrange *s)
 {
 	uint64_t rule = rule_get(st->pc - 1);
@@ -82,11 +91,11 @@ RAW_STACK static ALWAYS_INLINE enum step unwind_step(
 	if (unlikely(kind - RULE_SP > RULE_BP - RULE_SP || at < st->sp ||
 		     (up >> 3 | up << 61) >= (s->hi - st->sp) >> 3))
 		return unwind_step_odd(st, s, rule);
-	st->pc = *(const uintptr_t *)ra;
+	st->pc = stack_word(ra);
 	st->sp = ra + 8;
 	st->from = slot ? at : 0;
 	if (slot)
-		st->bp = *(const uintptr_t *)at;
+		st->bp = stack_word(at);
 	return (enum step)(kind - RULE_SP);
 }
 

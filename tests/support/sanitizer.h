@@ -12,4 +12,11 @@ enum { SANITIZED = 1 };
 enum { SANITIZED = 0 };
 #endif
 
+/* It puts signals off, so single-stepping is in vain. */
+#ifdef __SANITIZE_THREAD__
+enum { SIGNALS_COME_LATE = 1 };
+#else
+enum { SIGNALS_COME_LATE = 0 };
+#endif
+
 #endif

@@ -453,7 +453,8 @@ int main(void)
 	tcase_add_test(tc, random_paths);
 	tcase_add_test(tc, through_libc);
 	tcase_add_test(tc, signal_frames);
-	tcase_add_test(tc, every_instruction);
+	if (!SIGNALS_COME_LATE)
+		tcase_add_test(tc, every_instruction);
 	tcase_add_test(tc, coroutines);
 	tcase_add_test(tc, threads);
 	tcase_add_test(tc, odd_frames);
