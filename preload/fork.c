@@ -2,7 +2,7 @@
 /*
  * fork: every lock of ours, in order of rank, and a child that works.
  *
- *	prepare   helper > modules > heap      (outermost first, base/lock.h)
+ *	prepare   helper > profile > heap > descriptors    (base/lock.h)
  *	parent    the same, backwards
  *	child     each part makes itself whole: locks anew, no other threads
  *
@@ -20,20 +20,25 @@
 #include "preload/serve.h"
 #include "profile/callstack.h"
 #include "profile/modules.h"
+#include "profile/symbols.h"
 
 #include <pthread.h>
 
 static void prepare(void)
 {
 	helper_prefork();
+	symbols_prefork();
 	modules_prefork();
 	mcache_prefork();
+	helper_fds_lock();
 }
 
 static void parent(void)
 {
+	helper_fds_unlock();
 	mcache_postfork_parent();
 	modules_postfork(false);
+	symbols_postfork(false);
 	helper_parent();
 }
 
@@ -41,6 +46,7 @@ static void child(void)
 {
 	mcache_postfork_child();
 	modules_postfork(true);
+	symbols_postfork(true);
 	callstack_postfork_child();
 	helper_child();
 	dump_fork_child();

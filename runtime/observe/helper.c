@@ -468,12 +468,10 @@ int helper_tid(void)
 void helper_prefork(void)
 {
 	lock(&helper.lock);
-	lock(&helper.fds);
 }
 
 void helper_parent(void)
 {
-	unlock(&helper.fds);
 	unlock(&helper.lock);
 }
 

@@ -84,7 +84,8 @@ void helper_fds_unlock(void);
 
 /*
  * Around fork. The child has no helper and an empty queue; it may start one of
- * its own. Timers and poller are forgotten too.
+ * its own. Timers and poller are forgotten too. helper_fds_lock() comes last of
+ * all; the child gives it back here.
  */
 void helper_prefork(void);
 void helper_parent(void);
