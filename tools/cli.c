@@ -102,8 +102,8 @@ static unsigned distance(const char *a, const char *b)
 static bool nearer(const char *word, const char *name, unsigned *best)
 {
 	size_t n = strlen(word);
-	unsigned d = n > 1 && !strncmp(word, name, n) ? 1
-						      : distance(word, name);
+	unsigned d =
+		n > 1 && !strncmp(word, name, n) ? 1 : distance(word, name);
 
 	if (d >= *best || d > 1 + strlen(name) / 3)
 		return false;
@@ -267,7 +267,7 @@ static bool number(const char *s, uint64_t lo, uint64_t hi, uint64_t *v)
 	errno = 0;
 	*v = strtoull(s, &end, 10);
 	return *s >= '0' && *s <= '9' && !*end && !errno && *v >= lo &&
-		*v <= hi;
+	       *v <= hi;
 }
 
 uint64_t cli_number(const struct cli *c, const char *name, uint64_t dflt,
@@ -307,9 +307,10 @@ unsigned cli_choice(const struct cli *c, const char *name, unsigned dflt,
 	for (unsigned i = 0; words[i]; i++) {
 		if (!strcmp(value, words[i]))
 			return i;
-		buf_printf(&list, "%s%s", !i ? ""
-				: words[i + 1] ? ", "
-					       : " or ",
+		buf_printf(&list, "%s%s",
+			!i	       ? ""
+			: words[i + 1] ? ", "
+				       : " or ",
 			words[i]);
 	}
 	cli_usage(c, name, "'%s' is not %s", value, list.data);

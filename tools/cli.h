@@ -20,9 +20,10 @@ enum {
 };
 
 struct cli_option {
-	char letter;	  /* '\0': none */
-	const char *name; /* the long one, without dashes; NULL ends the table */
-	const char *arg;  /* what stands for its value in help; NULL: a flag */
+	char letter; /* '\0': none */
+	const char
+		*name;	 /* the long one, without dashes; NULL ends the table */
+	const char *arg; /* what stands for its value in help; NULL: a flag */
 	const char *help;
 };
 
@@ -47,7 +48,7 @@ struct cli {
 	struct cli_given {
 		const struct cli_option *option;
 		const char *value; /* "" for flags */
-	} *given;
+	} * given;
 	enum { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER } color;
 };
 

@@ -30,6 +30,9 @@ const struct cli_verb verb_completion = {
 };
 
 const struct cli_verb *const cli_verbs[] = {
+#ifdef WITH_JANSSON
+	&verb_leakcheck,
+#endif
 	&verb_completion,
 	NULL,
 };

@@ -113,21 +113,29 @@ void buf_free(struct buf *b)
 	*b = (struct buf){0};
 }
 
-bool buf_read_file(struct buf *b, const char *path)
+bool buf_read_head(struct buf *b, const char *path, size_t max)
 {
 	int error, fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t room = MIN(max, (size_t)READ_CHUNK);
 	ssize_t n;
 
 	if (fd < 0)
 		return false;
 	do {
-		n = read(fd, buf_room(b, READ_CHUNK), READ_CHUNK);
-		if (n > 0)
+		n = read(fd, buf_room(b, room), MIN(room, max));
+		if (n > 0) {
 			b->len += (size_t)n;
+			max -= (size_t)n;
+		}
 	} while (n > 0 || (n < 0 && errno == EINTR));
 	error = errno;
 	close(fd);
 	b->data[b->len] = '\0';
 	errno = error;
 	return n == 0;
+}
+
+bool buf_read_file(struct buf *b, const char *path)
+{
+	return buf_read_head(b, path, SIZE_MAX);
 }

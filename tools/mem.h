@@ -32,7 +32,8 @@ void buf_printf(struct buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
 char *buf_room(struct buf *b, size_t n);
 void buf_free(struct buf *b);
 
-/* All of a file; false and errno when it can't be read. */
+/* All of a file, or its first n bytes; false and errno if it can't be read. */
 bool buf_read_file(struct buf *b, const char *path);
+bool buf_read_head(struct buf *b, const char *path, size_t n);
 
 #endif

@@ -31,7 +31,7 @@ struct answer {
 struct module {
 	char *path, *build_id;
 	const char *problem;
-	struct dw_module *dw; /* NULL: there is a problem */
+	struct dw_module *dw;	/* NULL: there is a problem */
 	struct answer *answers; /* open addressing, at most half full */
 	size_t nanswers, cap;
 	struct module *next;
@@ -117,8 +117,8 @@ static void open_module(const struct symbolizer *s, struct module *m)
 	free(file);
 }
 
-struct module *symbolizer_module(struct symbolizer *s, const char *path,
-	const char *build_id)
+struct module *symbolizer_module(
+	struct symbolizer *s, const char *path, const char *build_id)
 {
 	struct module *m;
 
@@ -184,7 +184,8 @@ static struct symbols ask(struct module *m, uint64_t address)
 
 static struct answer *slot(struct module *m, uint64_t address)
 {
-	size_t i = (address * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (m->cap - 1);
+	size_t i =
+		(address * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (m->cap - 1);
 
 	while (m->answers[i].used && m->answers[i].address != address)
 		i = (i + 1) & (m->cap - 1);

@@ -45,8 +45,8 @@ void symbolizer_free(struct symbolizer *s);
  * debug file of the right one is, where installed. Never NULL: a module that
  * can't be had knows no symbols.
  */
-struct module *symbolizer_module(struct symbolizer *s, const char *path,
-	const char *build_id);
+struct module *symbolizer_module(
+	struct symbolizer *s, const char *path, const char *build_id);
 
 /* Why a module knows nothing, or NULL. */
 const char *module_problem(const struct module *m);

@@ -91,8 +91,8 @@ static bool build_id_is(Dwfl_Module *mod, const char *want)
 	return true;
 }
 
-struct dw_module *dw_open(const char *path, const char *build_id,
-	const char **why)
+struct dw_module *dw_open(
+	const char *path, const char *build_id, const char **why)
 {
 	struct dw_module *m;
 
@@ -287,8 +287,8 @@ static struct unit *find_unit(struct dw_module *m, Dwarf_Addr pc)
 
 static const char *name_of(Dwarf_Die *die)
 {
-	static const unsigned names[] = {DW_AT_linkage_name,
-		DW_AT_MIPS_linkage_name, DW_AT_name};
+	static const unsigned names[] = {
+		DW_AT_linkage_name, DW_AT_MIPS_linkage_name, DW_AT_name};
 
 	for (size_t i = 0; i < NELEM(names); i++) {
 		Dwarf_Attribute a;
@@ -345,8 +345,7 @@ static void call_site(struct unit *u, Dwarf_Die *call, struct dw_frame *f)
 
 	f->line = number_of(call, DW_AT_call_line);
 	if (!dwarf_getsrcfiles(&u->code, &files, &n) && index < n)
-		f->file = full_path(u,
-			dwarf_filesrc(files, index, NULL, NULL));
+		f->file = full_path(u, dwarf_filesrc(files, index, NULL, NULL));
 }
 
 /* The child that holds the address and may hold more. */
@@ -385,8 +384,8 @@ static size_t chain_at(Dwarf_Die function, Dwarf_Addr pc, Dwarf_Die *chain)
 	return n;
 }
 
-static size_t dwarf_frames(struct dw_module *m, Dwarf_Addr pc,
-	struct dw_frame *of)
+static size_t dwarf_frames(
+	struct dw_module *m, Dwarf_Addr pc, struct dw_frame *of)
 {
 	struct unit *u = find_unit(m, pc);
 	Dwarf_Die *function = u ? spans_find(&u->functions, pc) : NULL;

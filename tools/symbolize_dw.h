@@ -15,16 +15,16 @@ struct dw_module;
  * Open a file; NULL and a reason if that fails or its build id differs from
  * the one given (NULL or "": any will do).
  */
-struct dw_module *dw_open(const char *path, const char *build_id,
-	const char **why);
+struct dw_module *dw_open(
+	const char *path, const char *build_id, const char **why);
 void dw_close(struct dw_module *m);
 
 /* The file of symbols with this build id, or NULL; to be freed. */
 char *dw_debug_file(const char *build_id);
 
 /*
- * The frames at an address, innermost first; their number comes back. Names are as in the file, not demangled, and live as
- * long as m.
+ * The frames at an address, innermost first; their number comes back. Names are
+ * as in the file, not demangled, and live as long as m.
  */
 struct dw_frame {
 	const char *name; /* NULL: not known */

@@ -5,8 +5,8 @@
  */
 #include "symbolize_dw.h"
 
-struct dw_module *dw_open(const char *path UNUSED, const char *build_id UNUSED,
-	const char **why)
+struct dw_module *dw_open(
+	const char *path UNUSED, const char *build_id UNUSED, const char **why)
 {
 	*why = "this build is without libdw";
 	return NULL;

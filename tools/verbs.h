@@ -6,6 +6,7 @@
 
 #include "cli.h"
 
+extern const struct cli_verb verb_leakcheck;
 extern const struct cli_verb verb_completion;
 
 #endif

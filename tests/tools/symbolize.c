@@ -31,8 +31,8 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		return 2;
 	m = symbolizer_module(s, argv[1], strcmp(argv[2], "-") ? argv[2] : "");
-	if (m != symbolizer_module(s, argv[1],
-			 strcmp(argv[2], "-") ? argv[2] : ""))
+	if (m != symbolizer_module(
+			 s, argv[1], strcmp(argv[2], "-") ? argv[2] : ""))
 		return 1;
 	if (module_problem(m))
 		fprintf(stderr, "%s\n", module_problem(m));

@@ -17,3 +17,18 @@ if(DW_FOUND)
 	tools_test(symbolize $<TARGET_FILE:tools_symbolize>
 		${CMAKE_CURRENT_SOURCE_DIR}/tools/inlined.cc)
 endif()
+
+# Everything below runs the tool, which sanitizers' builds have no library for.
+if(NOT TARGET gostat)
+	return()
+endif()
+
+add_executable(tools_leaky tools/leaky.c)
+target_compile_options(tools_leaky PRIVATE -O2 -g -fno-builtin
+	-fno-optimize-sibling-calls)
+add_executable(tools_pretend tools/pretend.c)
+target_link_options(tools_pretend PRIVATE -static)
+if(JANSSON_FOUND AND DW_FOUND)
+	tools_test(leakcheck $<TARGET_FILE:gostat_tool>
+		$<TARGET_FILE:tools_pretend> $<TARGET_FILE:tools_leaky>)
+endif()

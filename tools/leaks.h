@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GOSTAT_TOOLS_LEAKS_H
+#define GOSTAT_TOOLS_LEAKS_H
+
+/*
+ * The leak report of one process: read as the library writes it, completed
+ * with names, sorted, written for people and for programs.
+ */
+
+#include "suppress.h"
+#include "symbolize.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+struct leak_frame {
+	const char *function; /* "" if not known */
+	const char *linkage;  /* NULL: the same */
+	const char *file;     /* NULL: not known */
+	unsigned line;
+	const char *module, *build_id; /* "" if there is none */
+	uint64_t offset;	       /* address in the module's file */
+	uint64_t address;	       /* in the process; 0: not known */
+	bool inlined;		       /* into the next */
+};
+
+struct leak {
+	bool direct;
+	uint64_t objects, bytes;
+	char fingerprint[17];
+	struct leak_frame *stack; /* the caller of the allocation first */
+	size_t depth;
+};
+
+enum leaks_status { LEAKS_CLEAN, LEAKS_FOUND, LEAKS_UNCHECKED };
+
+struct leaks {
+	int pid;
+	const char *exe;
+	enum leaks_status status;
+	char *reason; /* of unchecked; else "" */
+	struct leak *of;
+	size_t n;
+	uint64_t suppressed_objects, suppressed_bytes;
+	json_t *unused; /* array of strings */
+	uint64_t live_objects, live_bytes;
+	json_t *heap;		    /* MemStats, or NULL */
+	json_t *root;		    /* holds the strings */
+	struct suppress_rule *used; /* copies of those that matched here */
+	size_t nused;
+};
+
+/* One JSON object of the library's; false: it is none, *why says where. */
+bool leaks_parse(struct leaks *l, const char *text, size_t n, char **why);
+
+/* The report of a process that could not be checked. */
+void leaks_unchecked(
+	struct leaks *l, int pid, const char *exe, const char *reason);
+
+/* Add what b found to a, if b is the same process under another program. */
+void leaks_merge(struct leaks *a, struct leaks *b);
+
+/*
+ * Names for all frames, suppression, then equal stacks in one group, direct
+ * ones first, the largest first. The symbolizer must outlive l.
+ */
+void leaks_complete(
+	struct leaks *l, struct symbolizer *s, struct suppress *rules);
+
+/* In LeakSanitizer's words. */
+void leaks_print(const struct leaks *l, FILE *f, bool color);
+
+/* A line for each rule that matched nothing in any of the n reports. */
+void leaks_print_unused(
+	const struct leaks *l, size_t n, const struct suppress *rules, FILE *f);
+
+/* As the specification of the report has it; the caller's reference. */
+json_t *leaks_json(const struct leaks *l, const struct suppress *rules);
+
+void leaks_free(struct leaks *l);
+
+#endif
