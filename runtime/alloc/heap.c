@@ -322,25 +322,33 @@ NOINLINE HOT static void hot_free(void *p)
 	heap_free(p);
 }
 
-/* p was allocated with more than the size that was asked for. */
+/* The size that was asked for, where the object's is recorded. */
 static void note_size(void *p, size_t size)
 {
 	size_t page = arena_page((uintptr_t)p);
 
-	if (unlikely(mheap.record_objects || load_relaxed(&window_code[page]) == 0))
+	if (unlikely(mheap.record_objects ||
+		    load_relaxed(&window_code[page]) == 0))
 		objinfo_resized(arena_span((uintptr_t)p), (uintptr_t)p, size);
+}
+
+/* More than was asked for: for its alignment, or as headroom. */
+static void *malloc_more(size_t more, size_t size)
+{
+	void *p = hot_malloc(more);
+
+	if (p && more != size)
+		note_size(p, size);
+	return p;
 }
 
 static void *move(void *p, size_t old, size_t size)
 {
-	size_t want = headroom(old, size);
-	void *q = hot_malloc(want);
+	void *q = malloc_more(headroom(old, size), size);
 	struct mspan *from, *to;
 
 	if (!q)
 		return NULL;
-	if (want != size)
-		note_size(q, size);
 	if (old > (size_t)MAX_RUN * PAGE_SIZE &&
 		size > (size_t)MAX_RUN * PAGE_SIZE) {
 		from = arena_span((uintptr_t)p);
@@ -458,20 +466,9 @@ NOINLINE static void *memalign_large(size_t align, size_t size)
 	return p ? p : refuse(size);
 }
 
-/* A slot of class c, whose natural alignment is enough. */
-static void *memalign_class(unsigned c, size_t size)
-{
-	/* Requests are rounded to 8 bytes before the slack is added. */
-	void *p = hot_malloc(sizeclasses[c].size - 8 * mcache_slack);
-
-	if (p)
-		note_size(p, size);
-	return p;
-}
-
 /*
- * The smallest class that holds want bytes and aligns its slots so; NSIZECLASS if there
- * is none, or if the request needs pages. The slack is in want.
+ * The smallest class that holds want bytes and aligns its slots so; NSIZECLASS
+ * if there is none, or if the request needs pages. The slack is in want.
  */
 static unsigned aligned_class(size_t align, size_t want)
 {
@@ -493,10 +490,12 @@ void *heap_memalign(size_t align, size_t size)
 	if (size > PTRDIFF_MAX)
 		return refuse(size);
 	if (align <= 16)
-		return hot_malloc(MAX(size, align));
+		return malloc_more(MAX(size, align), size);
 	c = aligned_class(align, MAX(size, (size_t)1) + mcache_slack);
+	/* Requests are rounded to 8 bytes before the slack is added. */
 	if (c < NSIZECLASS)
-		return memalign_class(c, size);
+		return malloc_more(sizeclasses[c].size - 8 * mcache_slack,
+			size);
 	if (align <= PAGE_SIZE && size > MAX_SMALL)
 		return hot_malloc(size); /* a run of pages */
 	return memalign_large(align, size);

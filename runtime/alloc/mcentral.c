@@ -404,7 +404,12 @@ void mcentral_reinit_locks(void)
 		lock_reinit(&c->lock);
 }
 
-static void check_span(const struct mspan *s)
+/* What the spans of a class add up to. */
+struct sums {
+	uint64_t nspans, out, empty, listed;
+};
+
+static void check_span(const struct mspan *s, struct sums *sum)
 {
 	unsigned n = 0;
 
@@ -413,41 +418,42 @@ static void check_span(const struct mspan *s)
 	INVARIANT(n == s->nfree && n <= s->nelems);
 	if (s->nelems % 64)
 		INVARIANT(!(s->freebits[s->nwords - 1] >> s->nelems % 64));
-	INVARIANT(s->listed || s->nfree < (s->nelems + 7u) / 8);
+	INVARIANT(s->listed ? s->nfree > 0 : s->nfree < (s->nelems + 7u) / 8);
+	sum->nspans++;
+	sum->out += s->nelems - s->nfree;
+	sum->empty += s->nfree == s->nelems;
+	sum->listed += s->listed;
 }
 
-static void check_class(struct mcentral *c)
+static void check_class(const struct mcentral *c, const struct sums *sum)
 {
-	uint64_t out = 0, nspans = 0, batched = 0;
-	size_t nempty = 0;
+	uint64_t listed = 0, batched = 0;
 
-	for (size_t i = 0; i < window.narenas * ARENA_PAGES; i++) {
-		struct arena *a = arenas[i / ARENA_PAGES];
-		struct mspan *s = a->spans[i % ARENA_PAGES];
-
-		if (!s || arena_page(s->base) != i ||
-			s->state != MSPAN_SMALL ||
-			s->sizeclass != class_of(c) ||
-			s->sampled != is_sampled(c))
-			continue;
-		check_span(s);
-		nspans++;
-		out += s->nelems - s->nfree;
-		nempty += s->nfree == s->nelems;
+	for (const struct mspan *s = c->head; s; s = s->next, listed++) {
+		INVARIANT(s->listed && s->sizeclass == class_of(c));
+		INVARIANT(s->prev ? s->prev->next == s : c->head == s);
+		INVARIANT(s->next || c->tail == s);
 	}
 	for (size_t k = 0; k < c->nbatches; k++)
 		batched += c->batch[k].n;
-	INVARIANT(batched == c->batched);
-	INVARIANT(out == c->out && nspans == c->nspans);
-	INVARIANT(nempty == c->nempty && nempty <= 1);
+	INVARIANT(batched == c->batched && listed == sum->listed);
+	INVARIANT(sum->out == c->out && sum->nspans == c->nspans);
+	INVARIANT(sum->empty == c->nempty && c->nempty <= 1);
 }
 
 void mcentral_check(void)
 {
-	EACH_MCENTRAL(c)
-	{
-		lock(&c->lock);
-		check_class(c);
-		unlock(&c->lock);
+	struct sums sums[2 * NSIZECLASS] = {0};
+
+	mcentral_lock_all();
+	for (size_t i = 0; i < window.narenas * ARENA_PAGES; i++) {
+		struct mspan *s = arenas[i / ARENA_PAGES]->spans[i % ARENA_PAGES];
+
+		if (s && s->state == MSPAN_SMALL && arena_page(s->base) == i)
+			check_span(s, &sums[s->sampled * NSIZECLASS +
+				s->sizeclass]);
 	}
+	EACH_MCENTRAL(c)
+		check_class(c, &sums[c - mcentral[0]]);
+	mcentral_unlock_all();
 }
