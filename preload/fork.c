@@ -14,6 +14,7 @@
  * works unless another thread was holding a lock, as with every allocator.
  */
 #include "preload/interpose.h"
+#include "alloc/harden.h"
 #include "alloc/mcache.h"
 #include "observe/dump.h"
 #include "observe/helper.h"
@@ -29,6 +30,7 @@ static void prepare(void)
 	helper_prefork();
 	symbols_prefork();
 	modules_prefork();
+	harden_prefork();
 	mcache_prefork();
 	helper_fds_lock();
 }
@@ -37,6 +39,7 @@ static void parent(void)
 {
 	helper_fds_unlock();
 	mcache_postfork_parent();
+	harden_postfork(false);
 	modules_postfork(false);
 	symbols_postfork(false);
 	helper_parent();
@@ -45,6 +48,7 @@ static void parent(void)
 static void child(void)
 {
 	mcache_postfork_child();
+	harden_postfork(true);
 	modules_postfork(true);
 	symbols_postfork(true);
 	callstack_postfork_child();

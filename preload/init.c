@@ -19,10 +19,13 @@
  * variable asks for it.
  */
 #include "preload/interpose.h"
+#include "alloc/harden.h"
 #include "alloc/heap.h"
 #include "alloc/mcentral.h"
+#include "alloc/objinfo.h"
 #include "alloc/sampler.h"
 #include "base/fatal.h"
+#include "base/fmt.h"
 #include "base/options.h"
 #include "base/syscall.h"
 #include "observe/dump.h"
@@ -55,14 +58,22 @@ static void out_of_memory(size_t size UNUSED)
 /* After the last words on a misused pointer. */
 static void show_stack(void)
 {
-	static const char late[] =
-		"    (found when it was given back; GOSTAT_HARDEN=1 finds it in "
-		"the call)\n";
+	char buf[512];
+	struct fmt f;
 
+	fmt_init(&f, buf, sizeof(buf), STDERR_FILENO);
 	if (mcentral_found_late)
-		sys3(SYS_write, STDERR_FILENO, late, sizeof(late) - 1);
+		fmt_str(&f, mheap.harden
+				? "    (it happened earlier)\n"
+				: "    (it happened earlier; GOSTAT_HARDEN=1 "
+				  "finds it in the call)\n");
 	else if (!sandboxed)
-		stackprint_fatal();
+		stackprint_here(&f);
+	if (objinfo_blamed && !sandboxed) {
+		fmt_str(&f, "  allocated by:\n");
+		stackprint_id(&f, objinfo_blamed);
+	}
+	fmt_flush(&f);
 }
 
 static char **environment(void)
@@ -115,6 +126,7 @@ static void at_end(void *arg UNUSED)
 {
 	if (mcache_self != &mcache_none)
 		mcache_flush(mcache_self);
+	harden_check();
 	if (options->atexit && meant_here())
 		dump_run(options->atexit, 0);
 	serve_end();

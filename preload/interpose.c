@@ -21,7 +21,7 @@
  *
  * Rejected: strdup and its like. Libc's call malloc through the PLT and so
  * land here. Rejected: testing the size that free_sized() is given; it would
- * cost every sized delete instructions.
+ * cost every sized delete instructions, so only GOSTAT_HARDEN does.
  */
 #include "preload/interpose.h"
 #include "alloc/heap.h"
@@ -124,15 +124,15 @@ API void cfree(void *p) SAME_AS(free);
 void free_sized(void *p, size_t size);
 void free_aligned_sized(void *p, size_t align, size_t size);
 
-API HOT void free_sized(void *p, size_t size UNUSED)
+API HOT void free_sized(void *p, size_t size)
 {
-	heap_free(p);
+	heap_free_sized(p, size);
 }
 
 API HOT void free_aligned_sized(
-	void *p, size_t align UNUSED, size_t size UNUSED)
+	void *p, size_t align UNUSED, size_t size)
 {
-	heap_free(p);
+	heap_free_sized(p, size);
 }
 
 API void *__libc_malloc(size_t size) SAME_AS(malloc);

@@ -47,5 +47,6 @@ void *_ZnwmSt11align_val_tRKSt9nothrow_t(
 void *_ZnamSt11align_val_tRKSt9nothrow_t(
 	size_t size, size_t align, const struct nothrow *tag);
 void _ZdlPv(void *p);
+void _ZdlPvm(void *p, size_t size);
 
 #endif

@@ -37,8 +37,8 @@ API void *mallocx(size_t size, int flags)
 	size_t align = alignment(flags);
 	void *p;
 
-	if (align <= 16 && flags & ZERO)
-		return heap_calloc(1, MAX(size, align));
+	if (align <= 16 && size >= 16 && flags & ZERO)
+		return heap_calloc(1, size);
 	p = heap_memalign(align, size);
 	return p && flags & ZERO ? memset(p, 0, size) : p;
 }

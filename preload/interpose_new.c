@@ -5,7 +5,7 @@
  *	new ---hit--> done
  *	    ---miss-> heap --NULL--> new_handler? --yes--> call it, try again
  *	                                          --no---> throw std::bad_alloc
- *	delete = free, in all forms: the size and the alignment are no help
+ *	delete = free, in all forms: the size helps GOSTAT_HARDEN only
  *
  * The names are written as the Itanium ABI mangles them: w and a are new and
  * new[], l and a delete and delete[], m is size_t.
@@ -219,17 +219,22 @@ API HOT void _ZdlPv(void *p)
 	heap_free(p);
 }
 
-/* What follows the pointer (size, alignment, nothrow) stays unread. */
-#define DELETE(name) API void name(void *p) SAME_AS(_ZdlPv)
+API HOT void _ZdlPvm(void *p, size_t size)
+{
+	heap_free_sized(p, size);
+}
 
-DELETE(_ZdlPvm);
+/* What else follows the pointer (alignment, nothrow) stays unread. */
+#define DELETE(name) API void name(void *p) SAME_AS(_ZdlPv)
+#define SIZED_DELETE(name) API void name(void *p, size_t size) SAME_AS(_ZdlPvm)
+
 DELETE(_ZdlPvRKSt9nothrow_t);
 DELETE(_ZdlPvSt11align_val_t);
-DELETE(_ZdlPvmSt11align_val_t);
 DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t);
 DELETE(_ZdaPv);
-DELETE(_ZdaPvm);
 DELETE(_ZdaPvRKSt9nothrow_t);
 DELETE(_ZdaPvSt11align_val_t);
-DELETE(_ZdaPvmSt11align_val_t);
 DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t);
+SIZED_DELETE(_ZdaPvm);
+SIZED_DELETE(_ZdlPvmSt11align_val_t);
+SIZED_DELETE(_ZdaPvmSt11align_val_t);

@@ -21,6 +21,7 @@
  */
 #include "alloc/heap.h"
 #include "alloc/limits.h"
+#include "alloc/harden.h"
 #include "alloc/mcentral.h"
 #include "alloc/objinfo.h"
 #include "alloc/tick.h"
@@ -163,6 +164,17 @@ static void *malloc_counted(struct mcache *mc, const struct unwind_regs *regs,
 	return p;
 }
 
+static void *malloc_hardened(struct mcache *mc, const struct unwind_regs *regs,
+	size_t align, size_t size)
+{
+	void *p;
+
+	begin_slow(mc);
+	p = harden_malloc(mc, regs, align, size);
+	end_slow(mc);
+	return p ? p : refuse(size);
+}
+
 NOINLINE void *heap_malloc_slow(size_t size)
 {
 	struct mcache *mc = mcache_get();
@@ -173,6 +185,8 @@ NOINLINE void *heap_malloc_slow(size_t size)
 	if (!mc)
 		return refuse(size);
 	unwind_caller(&regs); /* of malloc: it has jumped here */
+	if (unlikely(mheap.harden))
+		return malloc_hardened(mc, &regs, 1, size);
 	begin_slow(mc);
 	r = rec_of_size(mc, size);
 	if (size > PTRDIFF_MAX || r == 0)
@@ -255,6 +269,10 @@ NOINLINE void heap_free_slow(void *ptr)
 		return;
 	}
 	r = checked_rec("free", s, (uintptr_t)ptr);
+	if (s->sampled && unlikely(mheap.harden)) {
+		harden_free(s, (uintptr_t)ptr);
+		return;
+	}
 	if (s->sampled) {
 		objinfo_free_sampled(s, (uintptr_t)ptr);
 		return;
@@ -267,6 +285,17 @@ NOINLINE void heap_free_slow(void *ptr)
 	begin_slow(mc);
 	push_slow(mc, r, s, ptr);
 	end_slow(mc);
+}
+
+NOINLINE void heap_free_sized_slow(void *p, size_t size)
+{
+	struct mspan *s = arena_span((uintptr_t)p);
+
+	if (s && s->sampled && mheap.harden) {
+		checked_rec("free", s, (uintptr_t)p);
+		harden_check_size(s, (uintptr_t)p, size);
+	}
+	heap_free_slow(p);
 }
 
 /* Does a malloc of this record get an object that was used before? */
@@ -290,7 +319,7 @@ HOT void *heap_calloc(size_t n, size_t size)
 		p = heap_malloc(bytes);
 		return p ? memset(p, 0, bytes) : NULL;
 	}
-	used = comes_used(bytes);
+	used = mheap.harden || comes_used(bytes);
 	p = heap_malloc_mid(bytes);
 	if (p && (used || !arena_span((uintptr_t)p)->zeroed))
 		memset(p, 0, bytes);
@@ -363,6 +392,19 @@ static void *move(void *p, size_t old, size_t size)
 	return q;
 }
 
+/* Always elsewhere, so that whoever kept the old address is found. */
+static void *move_hardened(struct mspan *s, void *p, size_t size)
+{
+	size_t old = harden_size("realloc", s, (uintptr_t)p);
+	void *q = hot_malloc(size);
+
+	if (!q)
+		return NULL;
+	memcpy(q, p, MIN(old, size));
+	hot_free(p);
+	return q;
+}
+
 static bool resize_in_place(struct mspan *s, size_t want)
 {
 	size_t have = mspan_elemsize(s);
@@ -418,6 +460,8 @@ void *heap_realloc(void *p, size_t size)
 			"realloc", (uintptr_t)p, mspan_elemsize(s));
 	if (size > PTRDIFF_MAX)
 		return refuse(size);
+	if (s->sampled && unlikely(mheap.harden))
+		return move_hardened(s, p, size);
 	if (resize_in_place(s, size + mcache_slack)) {
 		if (unlikely(s->info))
 			objinfo_resized(s, (uintptr_t)p, size);
@@ -466,32 +510,26 @@ NOINLINE static void *memalign_large(size_t align, size_t size)
 	return p ? p : refuse(size);
 }
 
-/*
- * The smallest class that holds want bytes and aligns its slots so; NSIZECLASS
- * if there is none, or if the request needs pages. The slack is in want.
- */
-static unsigned aligned_class(size_t align, size_t want)
+NOINLINE static void *memalign_hardened(size_t align, size_t size)
 {
-	unsigned c;
+	struct mcache *mc = mcache_get();
+	struct unwind_regs regs;
 
-	if (align > PAGE_SIZE || want > MAX_SMALL)
-		return NSIZECLASS;
-	c = want <= SMALL_MAX ? class_by_8[(want + 7) / 8]
-			      : class_by_128[(want + 127) / 128];
-	while (c < NSIZECLASS && (sizeclasses[c].align < align || c == 3))
-		c++;
-	return c;
+	unwind_caller(&regs);
+	return mc ? malloc_hardened(mc, &regs, align, size) : refuse(size);
 }
 
 void *heap_memalign(size_t align, size_t size)
 {
 	unsigned c;
 
+	if (unlikely(mheap.harden))
+		return memalign_hardened(align, size);
 	if (size > PTRDIFF_MAX)
 		return refuse(size);
 	if (align <= 16)
 		return malloc_more(MAX(size, align), size);
-	c = aligned_class(align, MAX(size, (size_t)1) + mcache_slack);
+	c = sizeclass_for(align, MAX(size, (size_t)1) + mcache_slack);
 	/* Requests are rounded to 8 bytes before the slack is added. */
 	if (c < NSIZECLASS)
 		return malloc_more(sizeclasses[c].size - 8 * mcache_slack,
@@ -507,10 +545,12 @@ size_t heap_good_size(size_t align, size_t size)
 
 	if (align > SIZE_MAX / 4 || size > PTRDIFF_MAX - align)
 		return 0;
+	if (mheap.harden)
+		return size;
 	size = MAX(size, MIN(align, (size_t)16));
 	if (size <= SMALL_MAX) /* rounded before the slack is added */
 		size = ALIGN_UP(size, (size_t)8);
-	c = aligned_class(align, size + mcache_slack);
+	c = sizeclass_for(align, size + mcache_slack);
 	if (c < NSIZECLASS)
 		return sizeclasses[c].size - mcache_slack;
 	return ALIGN_UP(size + mcache_slack, (size_t)PAGE_SIZE) - mcache_slack;
@@ -520,6 +560,8 @@ size_t heap_usable_size(const void *p)
 {
 	struct mspan *s = arena_span((uintptr_t)p);
 
+	if (s && s->sampled && mheap.harden) /* what follows is watched */
+		return objinfo_size(s, objinfo_at(s, (uintptr_t)p));
 	if (likely(s != NULL))
 		return mspan_elemsize(s) - mcache_slack;
 	if (!p || heap_owns(p) || !heap_hooks.usable_foreign)
@@ -534,6 +576,7 @@ void heap_init(void)
 	if (done)
 		return;
 	done = true;
+	mheap.harden = options->harden;
 	if (options->maxheap)
 		limits_set_max_heap(options->maxheap);
 	limits_set_warn(options->warn_heap);

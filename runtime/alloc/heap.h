@@ -13,6 +13,7 @@
 /* Slow paths, reached by a tail call when the hit path returns nothing. */
 void *heap_malloc_slow(size_t size);
 void heap_free_slow(void *p);
+void heap_free_sized_slow(void *p, size_t size);
 
 /* Requests above SMALL_MAX: a second, slightly longer hit path. */
 void *heap_malloc_mid(size_t size);
@@ -34,18 +35,29 @@ static ALWAYS_INLINE void *heap_malloc(size_t size)
 	return heap_malloc_mid(size);
 }
 
-static ALWAYS_INLINE void heap_free(void *p)
+/* The hit path of free; false: heap_free_slow(). */
+static ALWAYS_INLINE bool heap_push(void *p)
 {
 	size_t page = arena_page((uintptr_t)p);
+	struct mcache_rec *r;
 
-	if (likely(page < hot_load(&window_npages))) {
-		struct mcache_rec *r = (void *)((char *)mcache_self +
-			window_code[page]);
+	if (unlikely(page >= hot_load(&window_npages)))
+		return false;
+	r = (void *)((char *)mcache_self + window_code[page]);
+	return mcache_push(r, p);
+}
 
-		if (likely(mcache_push(r, p)))
-			return;
-	}
-	heap_free_slow(p);
+static ALWAYS_INLINE void heap_free(void *p)
+{
+	if (unlikely(!heap_push(p)))
+		heap_free_slow(p);
+}
+
+/* free by a caller who says how many bytes were asked for. */
+static ALWAYS_INLINE void heap_free_sized(void *p, size_t size)
+{
+	if (unlikely(!heap_push(p)))
+		heap_free_sized_slow(p, size);
 }
 
 /* n * size bytes of zero; NULL also when the product overflows. */

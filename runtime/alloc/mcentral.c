@@ -42,6 +42,7 @@
 #include "alloc/mcentral.h"
 #include "alloc/arena.h"
 #include "alloc/mheap.h"
+#include "alloc/objinfo.h"
 #include "base/fatal.h"
 #include "os/sysmem.h"
 
@@ -194,7 +195,7 @@ void mcentral_freed_before(const char *what, uintptr_t p, size_t bytes)
 void mcentral_bad_pointer(const char *what, const struct mspan *s, uintptr_t p)
 {
 	uintptr_t obj = s->base;
-	size_t off;
+	size_t off, size = mspan_elemsize(s);
 
 	if (s->state == MSPAN_SMALL) {
 		uint32_t i = mspan_index(s, p);
@@ -211,9 +212,11 @@ void mcentral_bad_pointer(const char *what, const struct mspan *s, uintptr_t p)
 				what, (void *)p);
 	}
 	off = p - obj;
+	objinfo_blame(s, p);
+	if (mheap.harden)
+		size = objinfo_size(s, objinfo_at(s, p));
 	fatal("%s of %p: points %zu byte%s into the object of %zu bytes at %p",
-		what, (void *)p, off, off == 1 ? "" : "s", mspan_elemsize(s),
-		(void *)obj);
+		what, (void *)p, off, off == 1 ? "" : "s", size, (void *)obj);
 }
 
 static void never_allocated(uintptr_t p)

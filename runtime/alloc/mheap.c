@@ -298,6 +298,22 @@ static struct mspan *take_run(size_t npages, size_t align)
 	return s;
 }
 
+/* Under lock: the span becomes an object. */
+static void make_large(struct mspan *s, bool sampled)
+{
+	s->state = MSPAN_LARGE;
+	s->nelems = 1;
+	s->sampled = sampled;
+	s->info = NULL;
+	objinfo_attach(s);
+	publish(s, large_code(s), 1);
+	count_large(s->npages, 1);
+	if (s->npages > MAX_RUN) {
+		own_add(&mheap.huge_mallocs, 1);
+		own_add(&mheap.huge_malloc_bytes, mspan_bytes(s));
+	}
+}
+
 struct mspan *mheap_alloc_large(size_t npages, size_t align, bool sampled)
 {
 	struct mspan *s;
@@ -306,20 +322,44 @@ struct mspan *mheap_alloc_large(size_t npages, size_t align, bool sampled)
 		return NULL;
 	lock(&mheap.lock);
 	s = take_run(npages, align);
+	if (s)
+		make_large(s, sampled);
+	unlock(&mheap.lock);
+	return s;
+}
+
+/* The pages around a guarded span can be touched, or no longer. */
+static bool guard(const struct mspan *s, bool access)
+{
+	size_t front = (size_t)s->guard << PAGE_SHIFT, size = mspan_bytes(s);
+	char *base = (char *)s->base;
+
+	if (access)
+		return sysmem_protect(
+			base - front, front + size + PAGE_SIZE, true);
+	return sysmem_protect(base - front, front, false) &&
+	       sysmem_protect(base + size, PAGE_SIZE, false);
+}
+
+struct mspan *mheap_alloc_guarded(size_t npages, size_t align)
+{
+	size_t all = npages + align + 1;
+	struct mspan *s;
+
+	if (all > UINT32_MAX)
+		return NULL;
+	lock(&mheap.lock);
+	s = alloc_span(all, align, 0);
 	if (s) {
-		s->state = MSPAN_LARGE;
-		s->nelems = 1;
-		s->sampled = sampled;
-		s->info = NULL;
-		objinfo_attach(s);
-		publish(s, large_code(s), 1);
-		count_large(npages, 1);
-		if (npages > MAX_RUN) {
-			own_add(&mheap.huge_mallocs, 1);
-			own_add(&mheap.huge_malloc_bytes, mspan_bytes(s));
-		}
+		s->guard = (uint32_t)align;
+		s->base += align << PAGE_SHIFT;
+		s->npages = (uint32_t)npages;
+		own_add(&mheap.pages_guard, align + 1);
+		make_large(s, true);
 	}
 	unlock(&mheap.lock);
+	if (s)
+		guard(s, false); /* advice: there may be too many mappings */
 	return s;
 }
 
@@ -332,11 +372,36 @@ static void uncount_large(const struct mspan *s)
 	own_add(&mheap.huge_free_bytes, mspan_bytes(s));
 }
 
+/* Should the kernel not undo the guard, the span stays out for ever. */
+static void free_guarded(struct mspan *s)
+{
+	size_t front = s->guard;
+
+	if (!guard(s, true))
+		return;
+	lock(&mheap.lock);
+	uncount_large(s);
+	s->base -= front << PAGE_SHIFT;
+	s->npages += (uint32_t)front + 1;
+	s->guard = 0;
+	own_add(&mheap.pages_guard, -(front + 1));
+	own_add(&mheap.pages_inuse, -(size_t)s->npages);
+	own_add(&mheap.pages_idle, s->npages);
+	s->emptied = sysmem_release((void *)s->base, mspan_bytes(s));
+	free_pages(s);
+	scavenge_freed();
+	unlock(&mheap.lock);
+}
+
 void mheap_free_span(struct mspan *s)
 {
 	size_t page = arena_page(s->base), npages = s->npages;
 	bool keep = false;
 
+	if (unlikely(s->guard)) {
+		free_guarded(s);
+		return;
+	}
 	lock(&mheap.lock);
 	own_add(&mheap.pages_inuse, -npages);
 	own_add(&mheap.pages_idle, npages);
@@ -456,7 +521,7 @@ void mheap_check(void)
 	lock(&mheap.lock);
 	for (size_t i = 0; i < window.narenas * ARENA_PAGES; i++)
 		check_page(i, &used);
-	INVARIANT(used == mheap.pages_inuse);
+	INVARIANT(used + mheap.pages_guard == mheap.pages_inuse);
 	INVARIANT((mheap.pages_inuse + mheap.pages_idle + mheap.pages_scav)
 			<< PAGE_SHIFT ==
 		sysmem_sys(SYS_HEAP));

@@ -36,7 +36,8 @@ struct mheap {
 	bool record_objects; /* spans carry objinfo: every stack is kept */
 
 	/* Pages, written under lock, read by snapshots at any time. */
-	size_t pages_inuse;    /* in spans */
+	size_t pages_inuse;    /* in spans, and guarding them */
+	size_t pages_guard;    /* of them */
 	size_t pages_idle;     /* free, with memory */
 	size_t pages_scav;     /* free, without memory */
 	uint64_t scavenged_total; /* bytes given back so far */
@@ -78,6 +79,12 @@ struct mspan *mheap_alloc_small(unsigned sizeclass, bool sampled);
  * read as zero if span->zeroed.
  */
 struct mspan *mheap_alloc_large(size_t npages, size_t align, bool sampled);
+
+/*
+ * The same between pages that can't be touched: as many in front as align says,
+ * one behind. sampled is set.
+ */
+struct mspan *mheap_alloc_guarded(size_t npages, size_t align);
 
 /* Give span and pages back. Nothing of it may be in a magazine. */
 void mheap_free_span(struct mspan *s);

@@ -55,6 +55,7 @@ struct mspan {
 	uint8_t gcflags;  /* owned by gc/ */
 	uint16_t nwords;  /* of freebits */
 	uint32_t serial;  /* changes with every use of the descriptor */
+	uint32_t guard;	  /* large: pages without access in front, 1 behind */
 	struct mspan *next, *prev; /* partial list, or free descriptors */
 	struct objinfo *info; /* one entry a slot, or NULL; see objinfo.c */
 	struct objinfo one;   /* the entry of a large object */
@@ -69,6 +70,23 @@ static ALWAYS_INLINE size_t mspan_bytes(const struct mspan *s)
 static ALWAYS_INLINE size_t mspan_elemsize(const struct mspan *s)
 {
 	return s->elemsize_small ? s->elemsize_small : mspan_bytes(s);
+}
+
+/*
+ * The smallest class that holds want bytes and aligns its slots so; NSIZECLASS
+ * if there is none, or if the request needs pages.
+ */
+static inline unsigned sizeclass_for(size_t align, size_t want)
+{
+	unsigned c;
+
+	if (align > PAGE_SIZE || want > MAX_SMALL)
+		return NSIZECLASS;
+	c = want <= 1024 ? class_by_8[(want + 7) / 8]
+			 : class_by_128[(want + 127) / 128];
+	while (c < NSIZECLASS && (sizeclasses[c].align < align || c == 3))
+		c++;
+	return c;
 }
 
 /* Slot that holds address p, which lies in the span; may be the tail. */

@@ -101,10 +101,10 @@ void objinfo_record_all(void)
 	mheap.record_objects = true;
 }
 
-static void fill(struct mcache *mc, const struct unwind_regs *regs,
-	struct mspan *s, uint32_t i, size_t size, unsigned shift)
+void objinfo_fill(struct mcache *mc, const struct unwind_regs *regs,
+	struct mspan *s, uintptr_t p, size_t size, int shift)
 {
-	struct objinfo *o = objinfo_of(s, i);
+	struct objinfo *o = objinfo_at(s, p);
 	size_t slot = mspan_elemsize(s);
 
 	if (!o)
@@ -112,8 +112,19 @@ static void fill(struct mcache *mc, const struct unwind_regs *regs,
 	if (o->stack) /* the slot's last object, freed on the hit path */
 		objinfo_hooks.free(o->stack, slot, o->shift);
 	o->unused = (slot - size) & 0xffffff;
-	o->shift = shift & 0xff;
-	store_relaxed(&o->stack, objinfo_hooks.alloc(mc, regs, slot, shift));
+	o->shift = (unsigned)MAX(shift, 0) & 0xff;
+	store_relaxed(&o->stack,
+		shift < 0 ? 0
+			  : objinfo_hooks.alloc(mc, regs, slot, (unsigned)shift));
+}
+
+uint32_t objinfo_blamed;
+
+void objinfo_blame(const struct mspan *s, uintptr_t p)
+{
+	const struct objinfo *o = objinfo_at(s, p);
+
+	objinfo_blamed = o ? load_relaxed(&o->stack) : 0;
 }
 
 void *objinfo_malloc_sampled(struct mcache *mc, const struct unwind_regs *regs,
@@ -133,13 +144,8 @@ void *objinfo_malloc_sampled(struct mcache *mc, const struct unwind_regs *regs,
 			return NULL;
 		p = (void *)s->base;
 	}
-	fill(mc, regs, s, i, size, shift);
+	objinfo_fill(mc, regs, s, (uintptr_t)p, size, (int)shift);
 	return p;
-}
-
-static uint32_t slot(const struct mspan *s, uintptr_t p)
-{
-	return s->state == MSPAN_LARGE ? 0 : mspan_index(s, p);
 }
 
 void objinfo_record(struct mcache *mc, const struct unwind_regs *regs,
@@ -147,12 +153,12 @@ void objinfo_record(struct mcache *mc, const struct unwind_regs *regs,
 {
 	struct mspan *s = arena_span((uintptr_t)ptr);
 
-	fill(mc, regs, s, slot(s, (uintptr_t)ptr), size, 0);
+	objinfo_fill(mc, regs, s, (uintptr_t)ptr, size, 0);
 }
 
 void objinfo_resized(struct mspan *s, uintptr_t p, size_t size)
 {
-	struct objinfo *o = objinfo_of(s, slot(s, p));
+	struct objinfo *o = objinfo_at(s, p);
 
 	if (o)
 		o->unused = (mspan_elemsize(s) - size) & 0xffffff;
@@ -160,7 +166,7 @@ void objinfo_resized(struct mspan *s, uintptr_t p, size_t size)
 
 void objinfo_free_sampled(struct mspan *s, uintptr_t p)
 {
-	struct objinfo *o = objinfo_of(s, slot(s, p));
+	struct objinfo *o = objinfo_at(s, p);
 	uint32_t stack = o->stack;
 
 	store_relaxed(&o->stack, 0);

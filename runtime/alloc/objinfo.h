@@ -41,6 +41,13 @@ void objinfo_record(struct mcache *mc, const struct unwind_regs *regs, void *p,
 	size_t size);
 
 /*
+ * The slot of p in s, just allocated, holds a request of size bytes. shift < 0:
+ * nobody wants its stack.
+ */
+void objinfo_fill(struct mcache *mc, const struct unwind_regs *regs,
+	struct mspan *s, uintptr_t p, size_t size, int shift);
+
+/*
  * Record-all mode counts an object as freed when its slot is used again. Tell
  * the profile of those that are free now, so that it is up to date.
  */
@@ -58,12 +65,26 @@ static inline struct objinfo *objinfo_of(const struct mspan *s, uint32_t i)
 	return s->info ? &s->info[i] : NULL;
 }
 
+/* The same of the object at p. */
+static inline struct objinfo *objinfo_at(const struct mspan *s, uintptr_t p)
+{
+	return objinfo_of(
+		s, s->state == MSPAN_LARGE ? 0 : mspan_index(s, p));
+}
+
 /* Bytes that were asked for. */
 static inline size_t objinfo_size(const struct mspan *s,
 	const struct objinfo *o)
 {
 	return mspan_elemsize(s) - o->unused;
 }
+
+/*
+ * The object at p is what the last words will be about: the stack that follows
+ * them can be that of its allocation, too (objinfo_blamed, 0: not known).
+ */
+void objinfo_blame(const struct mspan *s, uintptr_t p);
+extern HIDDEN uint32_t objinfo_blamed;
 
 /* mheap: room for a new span; false: no memory. Under mheap.lock. */
 bool objinfo_attach(struct mspan *s);

@@ -25,6 +25,7 @@
  * of[] counts it as gone from one and come to the other, the sums do not.
  */
 #include "alloc/stats.h"
+#include "alloc/harden.h"
 #include "alloc/mcentral.h"
 #include "os/sysmem.h"
 
@@ -106,15 +107,16 @@ static void sum_class(struct heapstats *h, unsigned r, uint64_t out,
 static void sum_huge(struct heapstats *h)
 {
 	uint64_t total = load_relaxed(&mheap.huge_malloc_bytes);
-	uint64_t out = load_relaxed(&mheap.huge_out_bytes);
+	uint64_t out = load_relaxed(&mheap.huge_out_bytes), held, held_bytes;
 
-	h->of[0].frees = load_relaxed(&mheap.huge_frees);
+	harden_held_huge(&held, &held_bytes);
+	h->of[0].frees = load_relaxed(&mheap.huge_frees) + held;
 	h->of[0].mallocs =
 		MAX(load_relaxed(&mheap.huge_mallocs), h->of[0].frees);
 	h->mallocs += h->of[0].mallocs;
 	h->objects += h->of[0].mallocs - h->of[0].frees;
 	h->total_alloc += total;
-	h->alloc += out;
+	h->alloc += out - MIN(held_bytes, out);
 	h->inuse += out;
 }
 
@@ -127,6 +129,8 @@ static void read_once(struct heapstats *h)
 	read_mcaches(h, cached);
 	for (unsigned r = 1; r < NREC; r++) {
 		uint64_t out = read_class(h, r, &cached[r]);
+
+		cached[r] += harden_held(r);
 
 		sum_class(h, r, out, cached[r]);
 	}

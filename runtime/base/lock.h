@@ -16,6 +16,7 @@ enum lockrank {
 	LOCK_HELPER,	/* helper.c: starting and stopping the helper thread */
 	LOCK_DUMP,	/* dump.c: numbering of dumps */
 	LOCK_PROFILE,	/* stacktab.c, sampler.c */
+	LOCK_HARDEN,	/* harden.c: what is in quarantine */
 	LOCK_THREADS,	/* mcache.c: list of all mcaches */
 	LOCK_MCENTRAL,	/* mcentral.c: one for each size class */
 	LOCK_MHEAP,	/* mheap.c: pages, spans, arenas */

@@ -39,6 +39,7 @@
  * snapshot.
  */
 #include "gc/heapview.h"
+#include "alloc/harden.h"
 #include "alloc/mcache.h"
 #include "alloc/mcentral.h"
 #include "base/fatal.h"
@@ -211,6 +212,8 @@ static void drop_magazines(struct heapview *v)
 		drop_batches(v, &mcentral[0][c]);
 		drop_batches(v, &mcentral[1][c]);
 	}
+	for (size_t i = 0; i < harden_count(); i++)
+		drop(v, harden_at(i));
 	for (struct mcache *mc = mcache_all; mc; mc = mc->next)
 		for (unsigned r = 1; r < NREC; r++)
 			for (void **p = mc->rec[r].base + 1;

@@ -231,6 +231,14 @@ bool sysmem_release(void *p, size_t size)
 	return !sys_failed(sys3(SYS_madvise, p, size, MADV_DONTNEED));
 }
 
+bool sysmem_protect(void *p, size_t size, bool access)
+{
+	if (unlikely(sandboxed == SANDBOX_STRICT))
+		return false;
+	return !sys_failed(sys3(SYS_mprotect, p, size,
+		access ? PROT_READ | PROT_WRITE : PROT_NONE));
+}
+
 void sysmem_hugepage(void *p, size_t size, bool want)
 {
 	if (unlikely(sandboxed == SANDBOX_STRICT))

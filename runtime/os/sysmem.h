@@ -52,6 +52,12 @@ void sysmem_unreserve(void *p, size_t size);
  */
 bool sysmem_release(void *p, size_t size);
 
+/*
+ * Pages of ours that can't be touched for a while, or can again; the books don't
+ * change. False when the kernel refuses.
+ */
+bool sysmem_protect(void *p, size_t size, bool access);
+
 /* Ask for huge pages or no longer; advice, ignored in silence when refused. */
 void sysmem_hugepage(void *p, size_t size, bool want);
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One way to misuse the heap for each name; misuse.sh says what must come of
- * it. Without an argument the names are listed.
+ * it. Without an argument the names are listed: those that begin with harden_
+ * are found with GOSTAT_HARDEN=1 only.
  */
 #include "check.h"
 
+#include <dlfcn.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -168,6 +170,61 @@ static void realloc_static(void)
 	printf("%p\n", realloc(hide(&blob[16]), 100));
 }
 
+/* -- what only GOSTAT_HARDEN finds ---------------------------------------- */
+
+static void write_after_free(size_t n, size_t at)
+{
+	char *p = get(n);
+
+	release(p);
+	((char *)hide(p))[at] = 1;
+}
+
+/* Found when it leaves quarantine, long before the end. */
+static void write_then_churn(size_t n)
+{
+	write_after_free(n, n / 2);
+	for (int i = 0; i < 300000; i++)
+		release(get(100));
+	puts("not found");
+}
+
+static void write_past_end(size_t n, size_t past)
+{
+	char *p = get(n);
+
+	((char *)hide(p))[n + past] = 1;
+	release(p);
+}
+
+static void write_then_realloc(void)
+{
+	char *p = get(33);
+
+	((char *)hide(p))[33] = 1;
+	printf("%p\n", realloc(hide(p), 100));
+}
+
+static void *sized_delete(void *p, size_t n)
+{
+	void (*f)(void *, size_t) =
+		(void (*)(void *, size_t))dlsym(RTLD_DEFAULT, "_ZdlPvm");
+
+	if (f)
+		f(hide(p), n);
+	return p;
+}
+
+static void twice_after_churn(void)
+{
+	char *p = get(5000);
+
+	release(p);
+	for (int i = 0; i < 100; i++)
+		release(get(4000));
+	release(p);
+}
+
 #define CASES(X)                                                               \
 	X(twice_8, twice(8))                                                   \
 	X(twice_48, twice(48))                                                 \
@@ -213,7 +270,21 @@ static void realloc_static(void)
 	X(realloc_freed_100, realloc_freed(100))                               \
 	X(realloc_freed_10m, realloc_freed(10 << 20))                          \
 	X(realloc_interior, realloc_interior())                                \
-	X(realloc_static, realloc_static())
+	X(realloc_static, realloc_static())                                    \
+	X(harden_twice, twice_after_churn())                                   \
+	X(harden_uaf_48, write_after_free(48, 40))                             \
+	X(harden_uaf_5000, write_after_free(5000, 4999))                       \
+	X(harden_uaf_churn, write_then_churn(48))                              \
+	X(harden_uaf_64k, write_after_free(64 << 10, 1000))                    \
+	X(harden_uaf_10m, write_after_free(10 << 20, 1000))                    \
+	X(harden_past_48, write_past_end(48, 0))                               \
+	X(harden_past_33, write_past_end(33, 14))                              \
+	X(harden_past_60000, write_past_end(60000, 0))                         \
+	X(harden_past_guard, write_past_end(65536, 0))                         \
+	X(harden_before_guard, write_past_end(65536, (size_t)-65536 - 1))      \
+	X(harden_past_realloc, write_then_realloc())                           \
+	X(harden_sized, sized_delete(get(100), 104))                           \
+	X(harden_sized_64k, sized_delete(get(65536), 60000))
 
 #define FUNCTION(name, call)                                                   \
 	static void run_##name(void)                                           \
