@@ -127,8 +127,10 @@ static void at_end(void *arg UNUSED)
 	if (mcache_self != &mcache_none)
 		mcache_flush(mcache_self);
 	harden_check();
-	if (options->atexit && meant_here())
+	if (options->atexit && meant_here()) {
+		options_dump_at_exit();
 		dump_run(options->atexit, 0);
+	}
 	serve_end();
 	if (options->verbose)
 		warn("process %d ends", (int)sys0(SYS_getpid));

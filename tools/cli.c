@@ -172,9 +172,14 @@ static NORETURN void wrong_option(const struct cli *c, const struct parser *p,
 		cli_usage(c, what, "needs a value");
 	if (optopt >= LONG_ONLY)
 		cli_usage(c, word, "takes no value");
-	for (unsigned i = 0; i < p->n && !strncmp(what, "--", 2); i++)
-		if (nearer(what + 2, p->of[i]->name, &best))
-			hint = p->of[i]->name;
+	if (!strncmp(what, "--", 2)) {
+		char *name = mem_copy_n(what + 2, strcspn(what + 2, "="));
+
+		for (unsigned i = 0; i < p->n; i++)
+			if (nearer(name, p->of[i]->name, &best))
+				hint = p->of[i]->name;
+		free(name);
+	}
 	if (hint)
 		cli_usage(c, what, "no such option; did you mean --%s?", hint);
 	cli_usage(c, what, "no such option");

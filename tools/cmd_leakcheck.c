@@ -259,7 +259,7 @@ static int run_check(struct check *c, uint64_t leaked_status)
 
 	if (!set_environment(c))
 		return STATUS_UNCHECKED;
-	c->pid = launch_start(c->cli->argv);
+	c->pid = launch_start(c->cli->argv, NULL);
 	if (c->pid < 0) {
 		complain(c->cli->argv[0], "%s",
 			errno == ENOENT ? "not found" : strerror(errno));

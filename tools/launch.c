@@ -163,7 +163,15 @@ static void default_signals(void)
 	}
 }
 
-pid_t launch_start(char **argv)
+static void tell_pid(const char *variable)
+{
+	char number[16];
+
+	snprintf(number, sizeof(number), "%d", getpid());
+	setenv(variable, number, 1);
+}
+
+pid_t launch_start(char **argv, const char *pid_variable)
 {
 	int error = 0, ends[2];
 	sigset_t all, old;
@@ -179,6 +187,8 @@ pid_t launch_start(char **argv)
 	if (pid == 0) {
 		default_signals();
 		sigprocmask(SIG_SETMASK, &old, NULL);
+		if (pid_variable)
+			tell_pid(pid_variable);
 		execvp(argv[0], argv);
 		error = errno;
 		if (write(ends[1], &error, sizeof(error)) < 0)

@@ -28,9 +28,10 @@ bool launch_preload(const char *folder);
 
 /*
  * Start argv (found by PATH). The process id; or -1, and errno says why it
- * can't be executed. From now on signals sent to this process go on to it.
+ * can't be executed. From now on signals sent to this process go on to it. If
+ * pid_variable is not NULL, that variable of its environment tells its id.
  */
-pid_t launch_start(char **argv);
+pid_t launch_start(char **argv, const char *pid_variable);
 
 /*
  * Wait until the process has ended; returns its wait status. With all, wait

@@ -30,8 +30,19 @@ const struct cli_verb verb_completion = {
 };
 
 const struct cli_verb *const cli_verbs[] = {
+	&verb_run,
 #ifdef WITH_JANSSON
 	&verb_leakcheck,
+#endif
+	&verb_list,
+	&verb_stats,
+	&verb_gc,
+	&verb_free,
+#ifdef WITH_JANSSON
+	&verb_leaks,
+#endif
+#ifdef WITH_ZLIB
+	&verb_heap,
 #endif
 	&verb_completion,
 	NULL,

@@ -320,7 +320,7 @@ static char *full_path(struct unit *u, const char *file)
 	if (!file)
 		return NULL;
 	dir = dwarf_formstring(dwarf_attr(&u->lines, DW_AT_comp_dir, &a));
-	if (file[0] == '/' || !dir)
+	if (file[0] == '/' || !dir || dir[0] != '/')
 		return mem_copy(file);
 	return mem_printf("%s/%s", dir, file);
 }

@@ -6,7 +6,14 @@
 
 #include "cli.h"
 
+extern const struct cli_verb verb_run;
 extern const struct cli_verb verb_leakcheck;
+extern const struct cli_verb verb_list;
+extern const struct cli_verb verb_stats;
+extern const struct cli_verb verb_gc;
+extern const struct cli_verb verb_free;
+extern const struct cli_verb verb_leaks;
+extern const struct cli_verb verb_heap;
 extern const struct cli_verb verb_completion;
 
 #endif

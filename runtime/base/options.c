@@ -102,6 +102,12 @@ static unsigned distance(const char *a, const char *b)
 	return row[n];
 }
 
+void options_dump_at_exit(void)
+{
+	if (current.atexit_out)
+		current.dump = current.atexit_out;
+}
+
 const char *options_nearest(const char *name)
 {
 	const char *best = NULL;

@@ -49,9 +49,10 @@ struct godebug {
 };
 
 /*
- * Paths that may be switched off are NULL then: dump (stderr), socket, trace,
- * oom_dump, suppressions. socket may also be the word "auto". Sizes that may
- * be off are 0 then: maxheap, warn_heap.
+ * Paths that may be switched off are NULL then: dump and leakcheck_out
+ * (stderr), atexit_out (as dump), socket, trace, oom_dump, suppressions. socket
+ * may also be the word "auto". Sizes that may be off are 0 then: maxheap,
+ * warn_heap.
  */
 struct options {
 #define OPTION(name, type, field, initial, parser, arg, dflt, accepted, help)  \
@@ -73,6 +74,12 @@ extern const struct options *const options;
  * Context: at load, before other threads read options. Allocates nothing.
  */
 void options_parse(char **envp, bool secure);
+
+/*
+ * From now on dumps go where GOSTAT_ATEXIT_OUT says, if it says anything.
+ * Context: the process ends.
+ */
+void options_dump_at_exit(void);
 
 /* The table, for documentation, --help and doctor. */
 struct option_row {

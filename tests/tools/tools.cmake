@@ -32,3 +32,13 @@ if(JANSSON_FOUND AND DW_FOUND)
 	tools_test(leakcheck $<TARGET_FILE:gostat_tool>
 		$<TARGET_FILE:tools_pretend> $<TARGET_FILE:tools_leaky>)
 endif()
+
+add_executable(tools_holder tools/holder.c)
+target_compile_options(tools_holder PRIVATE -O2 -g -fno-builtin)
+if(ZLIB_FOUND AND DW_FOUND AND JANSSON_FOUND)
+	tools_test(process $<TARGET_FILE:gostat_tool> $<TARGET_FILE:gostat>
+		$<TARGET_FILE:tools_holder>)
+	tools_test(cli $<TARGET_FILE:gostat_tool>
+		${PROJECT_SOURCE_DIR}/tools/man/gostat.1
+		${PROJECT_BINARY_DIR}/tools/libgostat.7)
+endif()
