@@ -62,6 +62,7 @@ struct mcache {
 	struct mcache *next;	  /* of all, never unlinked */
 	struct mcache *next_free; /* of those without a thread */
 	bool active;		  /* has a thread */
+	uint32_t ignoring;	  /* its objects are OBJINFO_IGNORED */
 	uint32_t slow;		  /* odd while its owner is in a slow path */
 	uint64_t trimmed_ms;	  /* last trim */
 	uint32_t ticks;		  /* while every malloc ticks */

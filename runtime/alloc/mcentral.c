@@ -389,6 +389,35 @@ void mcentral_put(struct mspan *s, uintptr_t p)
 	unlock(&c->lock);
 }
 
+void mcentral_lock_class(unsigned sizeclass)
+{
+	lock(&mcentral[0][sizeclass].lock);
+}
+
+void mcentral_unlock_class(unsigned sizeclass)
+{
+	unlock(&mcentral[0][sizeclass].lock);
+}
+
+size_t mcentral_put_bits(struct mspan *s, const uint64_t *bits)
+{
+	struct mcentral *c = &mcentral[0][s->sizeclass];
+	size_t n = 0;
+
+	for (unsigned w = 0; w < s->nwords; w++) {
+		uint64_t free = s->freebits[w], more = bits[w] & ~free;
+
+		store_relaxed(&s->freebits[w], free | more);
+		n += (size_t)__builtin_popcountll(more);
+	}
+	if (n == 0)
+		return 0;
+	s->nfree += (uint16_t)n;
+	give_back(c, s);
+	own_add(&c->out, -n);
+	return n;
+}
+
 void mcentral_lock_all(void)
 {
 	EACH_MCENTRAL(c)

@@ -55,6 +55,16 @@ void *mcentral_take_sampled(unsigned sizeclass, struct mspan **s,
 /* An object that is in no magazine goes back to its span. */
 void mcentral_put(struct mspan *s, uintptr_t p);
 
+/*
+ * For the collector's sweep of ordinary spans, between lock and unlock of their
+ * class: objects whose bits are set go back to s, unless they lie there
+ * already. Nothing of it may be in a magazine. Returns how many went; s may
+ * be no span any more then.
+ */
+void mcentral_lock_class(unsigned sizeclass);
+void mcentral_unlock_class(unsigned sizeclass);
+size_t mcentral_put_bits(struct mspan *s, const uint64_t *bits);
+
 /* Fork: all class locks, in order. */
 void mcentral_lock_all(void);
 void mcentral_unlock_all(void);

@@ -41,6 +41,7 @@
 
 struct mheap mheap = {
 	.lock = LOCK_INIT(LOCK_MHEAP),
+	.gc_pages = SIZE_MAX,
 	.spans = {{.size = SPAN_BYTES(0), .kind = SYS_MSPAN},
 		{.size = SPAN_BYTES(2), .kind = SYS_MSPAN},
 		{.size = SPAN_BYTES(8), .kind = SYS_MSPAN},
@@ -213,6 +214,15 @@ static void take_back(struct mspan *s)
 	free_pages(s);
 }
 
+/* A class's lock may be held. */
+static void look_at_goal(void)
+{
+	if (unlikely(load_relaxed(&mheap.pages_inuse) >=
+		    load_relaxed(&mheap.gc_pages)) &&
+		mheap.on_goal)
+		mheap.on_goal();
+}
+
 struct mspan *mheap_alloc_small(unsigned sizeclass, bool sampled)
 {
 	const struct sizeclass *c = &sizeclasses[sizeclass];
@@ -244,6 +254,7 @@ struct mspan *mheap_alloc_small(unsigned sizeclass, bool sampled)
 			hugepage_want(arena_page(s->base), s->npages);
 	}
 	unlock(&mheap.lock);
+	look_at_goal();
 	return s;
 }
 
@@ -325,6 +336,7 @@ struct mspan *mheap_alloc_large(size_t npages, size_t align, bool sampled)
 	if (s)
 		make_large(s, sampled);
 	unlock(&mheap.lock);
+	look_at_goal();
 	return s;
 }
 
@@ -360,6 +372,7 @@ struct mspan *mheap_alloc_guarded(size_t npages, size_t align)
 	unlock(&mheap.lock);
 	if (s)
 		guard(s, false); /* advice: there may be too many mappings */
+	look_at_goal();
 	return s;
 }
 

@@ -52,6 +52,10 @@ struct mheap {
 	/* TotalAlloc by growing in place: neither malloc nor free. */
 	uint64_t grown_bytes, shrunk_bytes;
 
+	/* The collector's: on_goal() is called when pages_inuse gets there. */
+	size_t gc_pages;
+	void (*on_goal)(void);
+
 	uint32_t serial;
 	struct fixalloc spans[4]; /* by words of freebits: 0, 2, 8, 16 */
 };

@@ -34,10 +34,13 @@ enum mspan_state {
 
 /* What is known of one object. */
 struct objinfo {
-	uint32_t stack;	 /* stacktab id; 0: not recorded */
+	uint32_t stack;	 /* stacktab id; 0: not recorded; or the next one */
 	uint32_t unused : 24; /* slot bytes - requested bytes */
 	uint32_t shift : 8;   /* the sample stands for 1 << shift; tick.c */
 };
+
+/* The program says that the object is no leak (gc/leakscope.h). */
+#define OBJINFO_IGNORED UINT32_MAX
 
 struct mspan {
 	uintptr_t base;

@@ -33,6 +33,9 @@
 
 enum { CHUNK = 256 << 10 };
 
+bool objinfo_for_leaks;
+uint8_t objinfo_epoch;
+
 struct objinfo_hooks objinfo_hooks = {sampler_alloc, sampler_free};
 
 /* Arrays by size class: they have the length of the class's spans. */
@@ -112,7 +115,7 @@ void objinfo_fill(struct mcache *mc, const struct unwind_regs *regs,
 	if (o->stack) /* the slot's last object, freed on the hit path */
 		objinfo_hooks.free(o->stack, slot, o->shift);
 	o->unused = (slot - size) & 0xffffff;
-	o->shift = (unsigned)MAX(shift, 0) & 0xff;
+	o->shift = ((unsigned)MAX(shift, 0) + objinfo_epoch) & 0xff;
 	store_relaxed(&o->stack,
 		shift < 0 ? 0
 			  : objinfo_hooks.alloc(mc, regs, slot, (unsigned)shift));
@@ -125,6 +128,8 @@ void objinfo_blame(const struct mspan *s, uintptr_t p)
 	const struct objinfo *o = objinfo_at(s, p);
 
 	objinfo_blamed = o ? load_relaxed(&o->stack) : 0;
+	if (objinfo_blamed == OBJINFO_IGNORED)
+		objinfo_blamed = 0;
 }
 
 void *objinfo_malloc_sampled(struct mcache *mc, const struct unwind_regs *regs,
@@ -148,12 +153,22 @@ void *objinfo_malloc_sampled(struct mcache *mc, const struct unwind_regs *regs,
 	return p;
 }
 
+void objinfo_ignore(struct mspan *s, uint32_t i)
+{
+	uint32_t old = xchg_relaxed(&s->info[i].stack, OBJINFO_IGNORED);
+
+	if (old)
+		objinfo_hooks.free(old, mspan_elemsize(s), s->info[i].shift);
+}
+
 void objinfo_record(struct mcache *mc, const struct unwind_regs *regs,
 	void *ptr, size_t size)
 {
 	struct mspan *s = arena_span((uintptr_t)ptr);
 
 	objinfo_fill(mc, regs, s, (uintptr_t)ptr, size, 0);
+	if (objinfo_for_leaks && s->state == MSPAN_SMALL)
+		memset(ptr, 0, s->elemsize_small);
 }
 
 void objinfo_resized(struct mspan *s, uintptr_t p, size_t size)

@@ -30,6 +30,14 @@ extern HIDDEN struct objinfo_hooks objinfo_hooks;
 void objinfo_record_all(void);
 
 /*
+ * Under leakcheck. New small objects are zeroed, so that what was there before
+ * does not lead anywhere. And entries carry the epoch in place of a shift: it
+ * goes up with each fork, so that a child can tell its own objects.
+ */
+extern HIDDEN bool objinfo_for_leaks;
+extern HIDDEN uint8_t objinfo_epoch;
+
+/*
  * Allocate an object for a sample: its free takes the slow path, which finds
  * it again. r: its record; 0: above MAX_RUN. NULL: no memory.
  */
@@ -52,6 +60,9 @@ void objinfo_fill(struct mcache *mc, const struct unwind_regs *regs,
  * the profile of those that are free now, so that it is up to date.
  */
 void objinfo_settle(void);
+
+/* Make slot i of s, which has info, OBJINFO_IGNORED until it is freed. */
+void objinfo_ignore(struct mspan *s, uint32_t i);
 
 /* Its object resized in place. */
 void objinfo_resized(struct mspan *s, uintptr_t p, size_t size);

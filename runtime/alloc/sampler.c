@@ -31,6 +31,8 @@ uint32_t sampler_alloc(struct mcache *mc, const struct unwind_regs *r,
 	struct bucket *b;
 	uint32_t stack;
 
+	if (unlikely(mc->ignoring))
+		return OBJINFO_IGNORED;
 	if (!mc->callstack)
 		mc->callstack = callstack_new();
 	stack = callstack_capture(mc->callstack, r, options->stack_depth);
@@ -46,7 +48,9 @@ uint32_t sampler_alloc(struct mcache *mc, const struct unwind_regs *r,
 
 void sampler_free(uint32_t stack, size_t slot, unsigned shift)
 {
-	struct bucket *b = leaks_only ? NULL : bucket_get(stack, slot);
+	struct bucket *b = leaks_only || stack == OBJINFO_IGNORED
+		? NULL
+		: bucket_get(stack, slot);
 
 	if (b)
 		bucket_freed(b, (uint64_t)1 << shift, (uint64_t)slot << shift);
@@ -59,7 +63,7 @@ void sampler_start(void)
 
 	if (leakcheck || options->gc == GC_RECLAIM)
 		mcache_set_slack(1);
-	leaks_only = leakcheck;
+	leaks_only = objinfo_for_leaks = leakcheck;
 	if (rate == 1)
 		objinfo_record_all();
 	tick_set_sample_rate(rate);

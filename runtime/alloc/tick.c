@@ -163,6 +163,8 @@ int tick_huge(struct mcache *mc, size_t bytes)
 	struct mcache_cold *cold = &mc->cold[0]; /* serves nobody else */
 	unsigned shift = cold->shift;
 
+	if (unlikely(mc->ignoring))
+		return 0;
 	if (load_relaxed(&rate) <= 1)
 		return load_relaxed(&rate) ? 0 : -1;
 	if (minus_ln(uniform(mc)) >= chance(bytes, shift))
@@ -215,17 +217,28 @@ static void load(struct mcache *mc, unsigned r, uint64_t n)
 	set_left(mc, r, (int32_t)n - 1);
 }
 
-static void hurry(struct mcache *mc)
+/* No record's next tick is more than left + 1 mallocs away. */
+static void shorten(struct mcache *mc, int32_t left)
 {
 	for (unsigned r = 1; r < NREC; r++) {
-		int32_t over = mc->rec[r].left - TICK_HURRY;
+		int32_t over = mc->rec[r].left - left;
 
 		if (over <= 0)
 			continue;
-		set_left(mc, r, TICK_HURRY);
+		set_left(mc, r, left);
 		if (mc->cold[r].sample_left != UINT64_MAX)
 			mc->cold[r].sample_left += (uint64_t)over;
 	}
+}
+
+static void hurry(struct mcache *mc)
+{
+	shorten(mc, TICK_HURRY);
+}
+
+void tick_ignoring(struct mcache *mc)
+{
+	shorten(mc, 0);
 }
 
 void tick_hurry(struct mcache *mc)
@@ -266,10 +279,15 @@ static int sample_due(struct mcache *mc, unsigned r)
 
 static int tick(struct mcache *mc, unsigned r)
 {
-	int due = sample_due(mc, r);
+	int due;
 	uint64_t now;
 	bool more;
 
+	if (unlikely(mc->ignoring)) {
+		set_left(mc, r, 0);
+		return 0;
+	}
+	due = sample_due(mc, r);
 	if (load_relaxed(&rate) == 1) { /* too often for housekeeping */
 		load(mc, r, 1);
 		if (++mc->ticks % TICK)

@@ -20,6 +20,12 @@ void tick_settle(struct mcache *mc);
 /* The same for an object of so many bytes, which no record counts. */
 int tick_huge(struct mcache *mc, size_t bytes);
 
+/*
+ * mc->ignoring was changed: while it is not 0, every malloc of its thread is
+ * one that the profile wants to know.
+ */
+void tick_ignoring(struct mcache *mc);
+
 /* Much has become idle: this thread's next mallocs should notice soon. */
 void tick_hurry(struct mcache *mc);
 

@@ -12,6 +12,8 @@
  */
 enum lockrank {
 	LOCK_GC = 1,	/* gc.c: one cycle at a time */
+	LOCK_GCRESULTS, /* gc.c: leaks that readers look at */
+	LOCK_GCTABLES,	/* finalizer.c, leakscope.c: a cycle reads them */
 	LOCK_STW,	/* stw.c: the world is stopped, or a fork under way */
 	LOCK_HELPER,	/* helper.c: starting and stopping the helper thread */
 	LOCK_DUMP,	/* dump.c: numbering of dumps */

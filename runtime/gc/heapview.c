@@ -279,6 +279,11 @@ uint32_t heapview_mapping(const struct heapview *v, uintptr_t p)
 	return 0;
 }
 
+struct hv_slot heapview_map_slot(const struct heapview *v, size_t i)
+{
+	return (struct hv_slot){v->map_block + (uint32_t)i * LARGE_WORDS, 0};
+}
+
 bool heapview_find(const struct heapview *v, uintptr_t p, struct hv_slot *s)
 {
 	uintptr_t off = p - v->base;

@@ -86,6 +86,9 @@ bool heapview_find(const struct heapview *v, uintptr_t p, struct hv_slot *s);
 /* Block number of the mapping that contains p, or 0. */
 uint32_t heapview_mapping(const struct heapview *v, uintptr_t p);
 
+/* The object that is mapping i. */
+struct hv_slot heapview_map_slot(const struct heapview *v, size_t i);
+
 void heapview_block(const struct heapview *v, uint32_t at, struct hv_block *b);
 
 /* The first block, and the one after b; false: there is none. */

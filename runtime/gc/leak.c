@@ -75,6 +75,23 @@ static uint64_t unmarked(const struct hv_block *b, unsigned i)
 	return b->cls == HV_MAPPING ? 0 : ~b->mark[i];
 }
 
+/* The program said so, or this is a child and the object its parent's. */
+static bool ignored(const struct objinfo *o)
+{
+	return o->stack == OBJINFO_IGNORED || o->shift < objinfo_epoch;
+}
+
+static void ignore_block(struct marker *m, const struct hv_block *b)
+{
+	const struct mspan *s = arena_span(b->base);
+
+	for (unsigned i = 0; i < b->nwords; i++)
+		EACH_SLOT(slot, i, unmarked(b, i))
+			if (s->info ? ignored(&s->info[slot])
+				    : objinfo_epoch > 0)
+				add(m, b, slot);
+}
+
 void leak_ignore(struct marker *m, const uintptr_t *p, size_t n)
 {
 	struct hv_block b;
@@ -85,12 +102,8 @@ void leak_ignore(struct marker *m, const uintptr_t *p, size_t n)
 			marker_add(m, s);
 	EACH_BLOCK(m->v, &b)
 	{
-		if (b.cls == HV_MAPPING || !arena_span(b.base)->info)
-			continue;
-		for (unsigned i = 0; i < b.nwords; i++)
-			EACH_SLOT(slot, i, unmarked(&b, i))
-		if (stack_of(&b, slot) == LEAK_IGNORED)
-			add(m, &b, slot);
+		if (b.cls != HV_MAPPING)
+			ignore_block(m, &b);
 	}
 	marker_drain(m);
 }

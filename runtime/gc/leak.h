@@ -14,12 +14,6 @@ enum leak_kind {
 	NLEAKKIND
 };
 
-/*
- * Stack id of objects that nobody wants to hear of: they count as live, with
- * all they lead to. Given at allocation (leak_disable()) or afterwards.
- */
-#define LEAK_IGNORED UINT32_MAX
-
 /* Which of v's objects are what: areas of the same shape as v->word. */
 struct leak_sets {
 	uint64_t *reached; /* mark bits when the mark had ended */
@@ -31,7 +25,7 @@ struct leak_sets {
 
 /*
  * Add what the program wants ignored to what is reached: objects allocated
- * with stack LEAK_IGNORED, and p[0..n). Comes after marker_roots().
+ * with stack OBJINFO_IGNORED, and p[0..n). Comes after marker_roots().
  */
 void leak_ignore(struct marker *m, const uintptr_t *p, size_t n);
 

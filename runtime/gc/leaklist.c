@@ -267,18 +267,31 @@ static uint64_t strike_magazine(const struct leaklist *l,
 	return n;
 }
 
+/* Under c->lock. */
 static uint64_t strike_batches(const struct leaklist *l, struct mcentral *c)
 {
 	uint64_t n = 0;
 
-	if (load_relaxed(&c->batched) == 0)
-		return 0;
-	lock(&c->lock);
 	for (size_t i = 0; i < c->nbatches; i++)
 		for (size_t k = 0; k < c->batch[i].n; k++)
 			n += strike_object(l, (uintptr_t)c->batch[i].obj[k]);
-	unlock(&c->lock);
 	return n;
+}
+
+static uint64_t strike_magazines(const struct leaklist *l, unsigned r)
+{
+	uint64_t n = 0;
+
+	/* acquire [mcaches]: pairs with the release that lists an mcache. */
+	for (struct mcache *mc = load_acquire(&mcache_all); mc; mc = mc->next)
+		n += strike_magazine(l, mc, &mc->rec[r]);
+	return n;
+}
+
+void leaklist_verify_class(struct leaklist *l, unsigned sizeclass)
+{
+	strike_magazines(l, sizeclass);
+	strike_batches(l, &mcentral[0][sizeclass]);
 }
 
 uint64_t leaklist_verify(struct leaklist *l)
@@ -289,13 +302,14 @@ uint64_t leaklist_verify(struct leaklist *l)
 		return 0;
 	for (size_t i = 0; i < l->nspans; i++)
 		n += verify_span(leaklist_span(l, i));
-	/* acquire [mcaches]: pairs with the release that lists an mcache. */
-	for (struct mcache *mc = load_acquire(&mcache_all); mc; mc = mc->next)
-		for (unsigned r = 1; r < NREC; r++)
-			n += strike_magazine(l, mc, &mc->rec[r]);
+	for (unsigned r = 1; r < NREC; r++)
+		n += strike_magazines(l, r);
 	for (unsigned c = 1; c < NSIZECLASS; c++) {
+		if (load_relaxed(&mcentral[0][c].batched) == 0)
+			continue;
+		mcentral_lock_class(c);
 		n += strike_batches(l, &mcentral[0][c]);
-		n += strike_batches(l, &mcentral[1][c]);
+		mcentral_unlock_class(c);
 	}
 	return n;
 }

@@ -66,6 +66,12 @@ struct leak_span *leaklist_find(const struct leaklist *l, size_t page);
  */
 uint64_t leaklist_verify(struct leaklist *l);
 
+/*
+ * The part of it that concerns objects of one size class on their way through
+ * magazines and batches. The class's lock is held.
+ */
+void leaklist_verify_class(struct leaklist *l, unsigned sizeclass);
+
 struct leak_object {
 	uintptr_t p;
 	size_t bytes;	/* asked for where that is known, else of the slot */

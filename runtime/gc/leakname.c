@@ -26,7 +26,7 @@ size_t leak_frames(uint32_t stack, uintptr_t *pc, size_t max)
 {
 	size_t n;
 
-	if (!stack || stack == UINT32_MAX) /* LEAK_IGNORED */
+	if (!stack || stack == UINT32_MAX) /* OBJINFO_IGNORED */
 		return 0;
 	n = leak_names.frames(stack, pc, max);
 	return MIN(n, max);
@@ -62,6 +62,8 @@ void leak_fingerprint(uint32_t stack, char out[LEAK_FINGERPRINT])
 		base = f.module ? strrchr(f.module, '/') : NULL;
 		h = hash(h, base ? base + 1 : f.module);
 		h = hash(h, f.function);
+		if (f.function && !strcmp(f.function, "main"))
+			break;
 	}
 	for (int i = 15; i >= 0; i--, h >>= 4)
 		out[i] = "0123456789abcdef"[h & 15];

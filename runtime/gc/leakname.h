@@ -41,8 +41,8 @@ void leak_describe(uint32_t stack, struct leak_frame *f);
 /*
  * Sixteen hexadecimal digits and NUL that tell one allocation stack from
  * others and survive a new build of the program: FNV-1a (64 bits) over, for
- * each frame from the innermost, the last part of the module's path, a byte 0,
- * the function's linkage name (nothing if unknown), a byte 0.
+ * each frame from the innermost to main, the last part of the module's path, a
+ * byte 0, the function's linkage name (nothing if unknown), a byte 0.
  */
 enum { LEAK_FINGERPRINT = 17 };
 void leak_fingerprint(uint32_t stack, char out[LEAK_FINGERPRINT]);

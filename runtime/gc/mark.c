@@ -60,7 +60,7 @@ static void init_maps(struct marker *m)
 {
 	const struct heapview *v = m->v;
 
-	if (!v->nmaps)
+	if (!v->nmaps || m->o.no_mappings)
 		return;
 	m->map_lo = v->map[0].lo;
 	m->map_hi = v->map[v->nmaps - 1].hi;
@@ -68,7 +68,7 @@ static void init_maps(struct marker *m)
 		const struct root_mapping *r = &v->map[i];
 		struct hv_block b;
 
-		heapview_block(v, v->map_block + (uint32_t)i * 4, &b);
+		heapview_block(v, heapview_map_slot(v, i).block, &b);
 		m->map_left += !(b.mark[0] & 1);
 		for (uintptr_t p = r->lo; p < ALIGN_UP(r->hi, HUGE_PAGE);
 			p += HUGE_PAGE) {
@@ -514,6 +514,19 @@ bool marker_add(struct marker *m, struct hv_slot s)
 	return true;
 }
 
+void marker_range(struct marker *m, uintptr_t lo, uintptr_t hi)
+{
+	for (; lo < hi; lo += MARK_CHUNK) {
+		uintptr_t at = lo, end = MIN(lo + MARK_CHUNK, hi), stop = end;
+
+		for (; at < stop; at = end, end = stop) {
+			if (!mark_resident(m, &at, &end))
+				break;
+			m->kernel->scan(&m->worker[0], at, end);
+		}
+	}
+}
+
 void marker_drain(struct marker *m)
 {
 	m->kernel->drain(&m->worker[0]);
@@ -541,15 +554,7 @@ void marker_edges_begin(struct marker *m)
 
 void marker_edges(struct marker *m, const struct hv_block *b, uint32_t slot)
 {
-	uintptr_t lo = hv_address(b, slot), end = lo + b->size, hi;
-
-	for (hi = end; lo < end; lo = hi, hi = end) {
-		hi = MIN(hi, lo + MARK_CHUNK);
-		if (!mark_resident(m, &lo, &hi))
-			hi = MIN(end, lo + MARK_CHUNK);
-		else
-			m->kernel->scan(&m->worker[0], lo, hi);
-	}
+	marker_range(m, hv_address(b, slot), hv_address(b, slot) + b->size);
 }
 
 void marker_edges_end(struct marker *m)

@@ -13,6 +13,7 @@ enum mark_isa { MARK_SCALAR, MARK_AVX2, MARK_AVX512, MARK_NISA };
 struct mark_options {
 	unsigned nworkers; /* threads that mark; 0 counts as 1 */
 	bool unaligned;	   /* words at odd addresses too */
+	bool no_mappings;  /* words may lead into the heap only */
 	unsigned tag_bits; /* high bits of a word that are no address */
 };
 
@@ -80,6 +81,9 @@ void marker_roots(struct marker *m, uint32_t kinds);
  * before.
  */
 bool marker_add(struct marker *m, struct hv_slot s);
+
+/* The same for all that the words of [lo, hi) lead to. */
+void marker_range(struct marker *m, uintptr_t lo, uintptr_t hi);
 
 /* Mark what can be reached from the objects that were added. One thread. */
 void marker_drain(struct marker *m);

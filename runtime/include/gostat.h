@@ -91,7 +91,8 @@ struct gostat_memstats {
 	uint64_t OtherSys;    /* bytes of everything else */
 
 	/* Collector */
-	uint64_t NextGC;	/* HeapAlloc at which the next cycle starts */
+	uint64_t NextGC;	/* HeapAlloc at which the next cycle starts; with
+				   GOGC=off 2^64 - 1, as in Go */
 	uint64_t LastGC;	/* end of the last cycle, ns since 1970; or 0 */
 	uint64_t PauseTotalNs;	/* sum of all pauses since start */
 	uint64_t PauseNs[256];	/* pauses of the last cycles, a ring: the newest

@@ -15,6 +15,7 @@
  */
 #include "observe/memstats.h"
 #include "alloc/stats.h"
+#include "gc/gcstats.h"
 #include "observe/stacks.h"
 #include "os/sysmem.h"
 
@@ -40,6 +41,21 @@ static void read_heap(struct gostat_memstats *m, const struct heapstats *h)
 	}
 }
 
+static void read_gc(struct gostat_memstats *m)
+{
+	struct gcstats s;
+
+	gcstats_read(&s);
+	m->NextGC = s.next_gc;
+	m->LastGC = s.last_gc;
+	m->PauseTotalNs = s.pause_total_ns;
+	memcpy(m->PauseNs, s.pause_ns, sizeof(m->PauseNs));
+	memcpy(m->PauseEnd, s.pause_end, sizeof(m->PauseEnd));
+	m->NumGC = s.numgc;
+	m->NumForcedGC = s.numforced;
+	m->GCCPUFraction = s.cpu_fraction;
+}
+
 void memstats_read(struct gostat_memstats *m)
 {
 	struct heapstats h;
@@ -48,6 +64,7 @@ void memstats_read(struct gostat_memstats *m)
 	memset(m, 0, sizeof(*m));
 	heapstats_read(&h);
 	read_heap(m, &h);
+	read_gc(m);
 	stacks_read(&m->StackInuse, &m->StackSys, &nthreads);
 	m->MSpanSys = sysmem_sys(SYS_MSPAN);
 	m->MCacheSys = sysmem_sys(SYS_MCACHE);

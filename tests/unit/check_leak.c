@@ -343,7 +343,7 @@ START_TEST(test_ignore)
 	uintptr_t given[3];
 
 	record();
-	next_stack = LEAK_IGNORED;
+	next_stack = OBJINFO_IGNORED;
 	a = heap_malloc(16);
 	next_stack = 1;
 	b = heap_malloc(16);
@@ -366,6 +366,34 @@ START_TEST(test_ignore)
 	ck_assert_uint_eq(objects, 0);
 	marker_free(&m);
 	heapview_free(&v);
+}
+END_TEST
+
+/* A child of fork speaks of its own objects only. */
+START_TEST(test_epoch)
+{
+	struct verdict v = {0};
+	struct leaklist *l = new_list();
+	void **a, **b, **c;
+
+	record();
+	objinfo_for_leaks = true;
+	next_stack = 1;
+	a = heap_malloc(16);
+	objinfo_epoch = 1;
+	b = heap_malloc(16);
+	c = heap_malloc(16);
+	ck_assert(!b[0] && !b[1] && !c[0]); /* zeroed */
+	a[0] = b; /* hangs off what is not the child's */
+	find_leaks(l, false);
+	ck_assert(leaklist_open(l));
+	leaklist_each(l, see, &v);
+	leaklist_close(l);
+	ck_assert_uint_eq(v.objects, 1);
+	c[0] = c;
+	heap_free(c);
+	c = heap_malloc(16);
+	ck_assert(!c[0]);
 }
 END_TEST
 
@@ -604,6 +632,7 @@ int main(void)
 	tcase_add_test(t, test_verify);
 	tcase_add_test(t, test_truncated);
 	tcase_add_test(t, test_ignore);
+	tcase_add_test(t, test_epoch);
 	tcase_add_test(t, test_patterns);
 	tcase_add_test(t, test_rules);
 	tcase_add_test(t, test_reports);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GOSTAT_GC_GCPACE_H
+#define GOSTAT_GC_GCPACE_H
+
+#include "base/attrs.h"
+
+/*
+ * gcpace: when the next cycle is due. Go's rule: when the heap has grown by
+ * GOGC percent of what the last cycle found reachable, roots included. Callers
+ * serialise (gc.lock), but for reading.
+ */
+
+/* debug.SetGCPercent: old value; negative: off. */
+int gcpace_set_percent(int percent);
+int gcpace_percent(void);
+
+/* A cycle has ended; bytes that it found reachable, and of roots. */
+void gcpace_marked(uint64_t live, uint64_t roots);
+
+/* HeapAlloc at which a cycle is due; UINT64_MAX: off. */
+uint64_t gcpace_goal(void);
+
+/*
+ * Has HeapAlloc reached the goal? If not, the allocator is told when to ask
+ * again (mheap.gc_pages).
+ */
+bool gcpace_reached(uint64_t heap_alloc);
+
+#endif
