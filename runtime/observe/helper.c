@@ -105,6 +105,8 @@ int (*helper_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *),
 
 static void wake(void)
 {
+	uint32_t free = 0;
+
 	__atomic_fetch_add(&helper.kick, 1, __ATOMIC_SEQ_CST); /* I2 */
 	switch (__atomic_load_n(&helper.asleep, __ATOMIC_SEQ_CST)) { /* I2 */
 	case IN_FUTEX:
@@ -114,8 +116,10 @@ static void wake(void)
 		/*
 		 * If the lock is taken, then by the helper, which is not in
 		 * poll() then, or by somebody who is about to write here.
+		 * Not trylock(), which minds ranks: nobody waits here, and
+		 * work may be posted with any lock held.
 		 */
-		if (!trylock(&helper.fds))
+		if (!cas_acquire(&helper.fds.state, &free, 1)) /* [lock] */
 			break;
 		if (ownfd_valid(&helper.pair[1]))
 			sys6(SYS_sendto, helper.pair[1].fd, (long)"", 1,

@@ -76,8 +76,8 @@ void helper_set_poller(const struct helper_poller *p);
 int helper_tid(void);
 
 /*
- * Held by whoever changes the set of our descriptors, so that fork sees it
- * whole. Leaf lock of short duration.
+ * Held by whoever changes the set of our descriptors, or has one open for a
+ * moment, so that fork sees it whole. For short work (LOCK_FDS).
  */
 void helper_fds_lock(void);
 void helper_fds_unlock(void);

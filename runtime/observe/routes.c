@@ -27,6 +27,7 @@
 #include "observe/heapprofile.h"
 #include "observe/helper.h"
 #include "observe/memstats.h"
+#include "observe/trace.h"
 #include "os/procfile.h"
 #include "profile/stacktab.h"
 
@@ -129,6 +130,7 @@ static enum route_result route_metrics(struct exchange *x)
 	if (sources.metrics)
 		sources.metrics(&s);
 	s.dump_errors = dumpfile_failures();
+	s.trace_dropped = trace_dropped();
 	x->type = metrics_content_type(openmetrics);
 	helper_fds_lock();
 	memstats_read(&m);
@@ -225,7 +227,8 @@ const struct route routes[] = {
 	{"/debug/pprof/goroutine", GET, NULL, "stacks of all threads"},
 	{"/debug/pprof/threadcreate", GET, NULL, "what created threads"},
 	{"/debug/pprof/cmdline", GET, route_cmdline, "command line"},
-	{"/debug/pprof/trace", GET, NULL, "execution trace; ?seconds=N"},
+	{"/debug/pprof/trace", GET, route_trace,
+		"execution trace; ?seconds=N ?format=go|perfetto"},
 	{"/leaks", GET, NULL, "leaks; ?format=json|text|pprof"},
 	{"/gc", POST, NULL, "run a cycle"},
 	{"/freeosmemory", POST, route_freeosmemory,

@@ -24,7 +24,7 @@ struct exchange {
 	struct fmt out; /* prints into answer */
 
 	const struct route *route; /* what follows is the route's own */
-	int64_t again_ns;
+	int64_t again_ns, until_ns;
 	unsigned step; /* 0 at the first call */
 	void *state;
 	void (*drop)(struct exchange *x); /* free state; may be NULL */
@@ -106,8 +106,8 @@ extern struct sources sources;
 /* /proc/self/cmdline: the bytes read. */
 size_t routes_cmdline(char *args, size_t cap);
 
-/* The routes of routes_pprof.c. */
-route_fn route_pprof_index, route_heap, route_cmdline;
+/* The routes of routes_pprof.c and routes_trace.c. */
+route_fn route_pprof_index, route_heap, route_cmdline, route_trace;
 
 /* The table, for the indexes; ends with a NULL path. */
 extern const struct route routes[];

@@ -76,6 +76,15 @@ struct ownfd ownfd_adopt(long fd)
 	return o;
 }
 
+struct ownfd ownfd_identify(int fd)
+{
+	struct ownfd o = OWNFD_NONE;
+
+	if (fd >= 0 && identify(fd, &o.dev, &o.ino))
+		o.fd = fd;
+	return o;
+}
+
 bool ownfd_valid(const struct ownfd *o)
 {
 	uint64_t dev, ino;

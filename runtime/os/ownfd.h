@@ -23,6 +23,12 @@ struct ownfd {
 struct ownfd ownfd_adopt(long fd);
 
 /*
+ * What a descriptor that stays the program's refers to, for ownfd_valid()
+ * only. OWNFD_NONE if it is not open.
+ */
+struct ownfd ownfd_identify(int fd);
+
+/*
  * Does the number still stand for what it did? A program may close every
  * descriptor it finds, and then get the same number for a file of its own.
  * Ask before each use; between the answer and the use, trust.

@@ -18,6 +18,7 @@
  *	setuid N   drop root
  *	chroot DIR
  *	limit N    RLIMIT_NOFILE
+ *	events     a thread that records trace events from now on
  *	large      from now on heap profiles have 200000 buckets
  *	stop       stop serving
  *	start      serve again
@@ -26,6 +27,8 @@
 #include "observe/helper.h"
 #include "observe/httpd.h"
 #include "observe/routes.h"
+#include "observe/tracefile.h"
+#include "observe/trace.h"
 #include "os/clock.h"
 #include "os/sysmem.h"
 
@@ -131,6 +134,22 @@ static void metrics(struct metrics *m)
 	m->cycles[METRICS_FORCED][METRICS_COMPLETED] = (uint64_t)cycles;
 }
 
+/* Something to trace: a cycle every millisecond. */
+static void *events(void *arg)
+{
+	for (uint64_t i = 0;; i++) {
+		trace_heap_alloc(1000000 + i);
+		trace_gc_start(0);
+		trace_stw_start(TRACE_STW_SWEEP_TERMINATION);
+		trace_stw_done();
+		trace_gc_done();
+		trace_block(TRACE_BLOCK_COND, 0);
+		usleep(1000);
+		trace_unblock();
+	}
+	return arg;
+}
+
 static int count_fds(void)
 {
 	DIR *d = opendir("/proc/self/fd");
@@ -212,6 +231,7 @@ static void spawn(void)
 static void obey(const char *command, const char *arg)
 {
 	struct rlimit r = {(rlim_t)atoi(arg), (rlim_t)atoi(arg)};
+	pthread_t thread;
 
 	if (!strcmp(command, "fork")) {
 		do_fork();
@@ -242,6 +262,9 @@ static void obey(const char *command, const char *arg)
 	} else if (!strcmp(command, "large")) {
 		__atomic_store_n(&large, true, __ATOMIC_RELAXED);
 		printf("ok\n");
+	} else if (!strcmp(command, "events")) {
+		pthread_create(&thread, NULL, events, NULL);
+		printf("ok\n");
 	} else if (!strcmp(command, "stop")) {
 		httpd_stop();
 		printf("ok\n");
@@ -269,6 +292,7 @@ int main(int argc, char **argv)
 		.set_profile_rate = set_profile_rate, .set_gogc = set_gogc,
 		.gc_start = gc_start, .gc_done = gc_done, .metrics = metrics};
 	pthread_atfork(helper_prefork, helper_parent, helper_child);
+	pthread_atfork(tracefile_prefork, tracefile_parent, tracefile_child);
 	httpd_init(environ);
 	httpd_start(template);
 	say_path();

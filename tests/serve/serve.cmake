@@ -18,4 +18,5 @@ endfunction()
 
 serve_test(pprof mkprofile ${CMAKE_CURRENT_SOURCE_DIR}/support/profile.proto)
 serve_test(metrics mkmetrics)
+serve_test(trace mktrace)
 serve_test(httpd httpd_app)

@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import socket
 import stat
 import subprocess
@@ -205,6 +206,50 @@ def test_profiles(tmp):
         assert get(p, '/debug/pprof/allocs?gc=1').status == 200
         assert 'outcome="completed",reason="forced"} 1' in \
             get(p, '/metrics').text()
+
+
+def test_trace(tmp):
+    with App(f'{tmp}/%p.sock') as app:
+        p = app.path
+        app.tell('events')
+        a = get(p, '/debug/pprof/trace?seconds=0.5')
+        assert a.status == 200 and a.body.startswith(b'go 1.19 trace\0\0\0')
+        assert a.headers['Content-Type'] == 'application/octet-stream'
+        if shutil.which('go'):
+            Path(f'{tmp}/t').write_bytes(a.body)
+            r = subprocess.run(['go', 'tool', 'trace', '-d', f'{tmp}/t'],
+                               capture_output=True, text=True)
+            assert r.returncode == 0, r.stderr
+            assert 10 < r.stdout.count('GCStart') <= 500
+            assert r.stdout.count('GCStart') == r.stdout.count('GCDone')
+        a = get(p, '/debug/pprof/trace?seconds=0.2&format=perfetto')
+        assert a.headers['Content-Disposition'].endswith('"trace.json"')
+        assert any(e.get('name') == 'GC'
+                   for e in json.loads(a.body)['traceEvents'])
+        # One at a time; a client that leaves ends its trace.
+        first = connect(p)
+        first.sendall(b'GET /debug/pprof/trace?seconds=60 HTTP/1.1\r\n\r\n')
+        time.sleep(0.3)
+        one_line(get(p, '/debug/pprof/trace?seconds=1'), 409)
+        assert get(p, '/metrics').status == 200
+        first.close()
+        time.sleep(0.3)
+        assert get(p, '/debug/pprof/trace?seconds=0.1').status == 200
+        start = time.time()
+        assert get(p, '/debug/pprof/trace').status == 200
+        assert time.time() - start > 0.9
+        for bad in ('seconds=0', 'seconds=x', 'seconds=', 'seconds=-1',
+                    'seconds=1.5.5', 'seconds=99999999999999999999999',
+                    'seconds=1&format=xml'):
+            one_line(get(p, '/debug/pprof/trace?' + bad), 400)
+        # A fork in the middle: the child has nothing to do with it.
+        first = connect(p)
+        first.sendall(b'GET /debug/pprof/trace?seconds=1 HTTP/1.1\r\n\r\n')
+        time.sleep(0.2)
+        word, pid, path = app.tell('fork').split()
+        assert get(path, '/debug/pprof/trace?seconds=0.1').status == 200
+        assert Answer(read_all(first)).status == 200
+        os.kill(int(pid), 9)
 
 
 def test_settings(tmp):
