@@ -18,6 +18,7 @@
 #include "alloc/mcache.h"
 #include "observe/dump.h"
 #include "observe/helper.h"
+#include "observe/tracefile.h"
 #include "preload/serve.h"
 #include "profile/callstack.h"
 #include "profile/modules.h"
@@ -27,6 +28,7 @@
 
 static void prepare(void)
 {
+	tracefile_prefork();
 	helper_prefork();
 	symbols_prefork();
 	modules_prefork();
@@ -43,6 +45,7 @@ static void parent(void)
 	modules_postfork(false);
 	symbols_postfork(false);
 	helper_parent();
+	tracefile_parent();
 }
 
 static void child(void)
@@ -53,6 +56,7 @@ static void child(void)
 	symbols_postfork(true);
 	callstack_postfork_child();
 	helper_child();
+	tracefile_child();
 	dump_fork_child();
 	serve_child();
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * serve: the socket in the life of a process, and where its figures come from.
+ * serve: the socket, and the trace, in the life of a process, and where its
+ * figures come from.
  *
  *	load    remember what the environment says
- *	main    start the helper thread and listen     (start.c)
- *	fork    the child listens under a name of its own, if it has one
- *	exit    the name goes
+ *	main    start the helper thread, listen, record    (start.c)
+ *	fork    the child has a socket and a trace if they have names of its own
+ *	exit    the name goes, the trace is written
  *
  * The thread starts when main does: our constructor runs before libc's, and a
  * program that never gets to main has nothing to show. In the child of fork it
@@ -18,6 +19,8 @@
 #include "observe/heapprofile.h"
 #include "observe/httpd.h"
 #include "observe/routes.h"
+#include "observe/sockpath.h"
+#include "observe/tracefile.h"
 #include "profile/stacktab.h"
 
 void serve_init(char **envp)
@@ -34,6 +37,8 @@ static void begin(const char *template)
 
 void serve_begin(void)
 {
+	if (options->trace)
+		tracefile_start(options->trace);
 	if (!options->socket)
 		return;
 	sources.heap = heapprofile_take;
@@ -47,12 +52,16 @@ void serve_begin(void)
 
 void serve_child(void)
 {
+	/* Under the parent's name it would replace the parent's trace. */
+	if (options->trace && sockpath_is_per_process(options->trace))
+		tracefile_start(options->trace);
 	if (options->socket && httpd_child())
 		begin(httpd_template());
 }
 
 void serve_end(void)
 {
+	tracefile_stop();
 	if (options->socket)
 		httpd_exit();
 }

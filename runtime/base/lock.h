@@ -18,7 +18,6 @@ enum lockrank {
 	LOCK_TRACEFILE, /* tracefile.c */
 	LOCK_TRACE,	/* trace.c: reading the ring */
 	LOCK_HELPER,	/* helper.c: starting and stopping the helper thread */
-	LOCK_FDS,	/* helper.c: the library's own descriptors */
 	LOCK_DUMP,	/* dump.c: numbering of dumps */
 	LOCK_PROFILE,	/* stacktab.c, sampler.c */
 	LOCK_HARDEN,	/* harden.c: what is in quarantine */
@@ -27,6 +26,7 @@ enum lockrank {
 	LOCK_MHEAP,	/* mheap.c: pages, spans, arenas */
 	LOCK_FIXALLOC,	/* fixalloc.c: descriptors */
 	LOCK_SYSMEM,	/* sysmem.c */
+	LOCK_FDS,	/* helper.c: the library's own descriptors */
 };
 
 /* Futex mutex after Drepper: 0 free, 1 held, 2 held and somebody may wait. */

@@ -77,7 +77,8 @@ int helper_tid(void);
 
 /*
  * Held by whoever changes the set of our descriptors, or has one open for a
- * moment, so that fork sees it whole. For short work (LOCK_FDS).
+ * moment, so that fork sees it whole: it takes this lock last. For short work;
+ * no other lock is taken inside.
  */
 void helper_fds_lock(void);
 void helper_fds_unlock(void);

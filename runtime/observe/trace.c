@@ -29,6 +29,7 @@
  */
 #include "observe/trace.h"
 #include "base/lock.h"
+#include "observe/helper.h"
 #include "os/clock.h"
 #include "os/procfile.h"
 #include "os/tasks.h"
@@ -107,6 +108,27 @@ static bool make_ring(void)
 	return true;
 }
 
+/*
+ * Threads come and go without telling us; the kernel knows who is there. Under
+ * lock, with writer.out set.
+ */
+static void census(void)
+{
+	int64_t now = clock_mono_ns();
+	int self = helper_tid(), tid;
+	struct tasks t;
+
+	if (!tasks_open(&t))
+		return;
+	while ((tid = tasks_next(&t)))
+		trace_write_seen(&trace.writer, tid, now);
+	tasks_close(&t);
+	/* Hidden from that list, but not from a trace if it collects. */
+	if (trace_write_knows(&trace.writer, self))
+		trace_write_seen(&trace.writer, self, now);
+	trace_write_census(&trace.writer, now);
+}
+
 /* Take the next event out of the ring. Under lock. */
 static bool take(struct trace_event *e)
 {
@@ -131,6 +153,8 @@ static void drain(struct fmt *out)
 	while (take(&e))
 		if (out && e.session == (uint16_t)trace.sessions)
 			trace_write(&trace.writer, &e);
+	if (out)
+		census();
 }
 
 static size_t frames(uint32_t stack, uintptr_t *pc, size_t max)
@@ -163,23 +187,6 @@ static void thread_name(struct fmt *f, int tid)
 
 static const struct trace_names names = {frames, place, thread_name};
 
-/* Threads that were there before the trace. */
-static void record_threads(void)
-{
-	struct tasks t;
-	int tid;
-
-	tasks_open(&t);
-	while ((tid = tasks_next(&t)) && trace_on()) {
-		const struct trace_event e = {.ts = clock_mono_ns(),
-			.tid = tid,
-			.type = TRACE_THREAD};
-
-		trace_write(&trace.writer, &e);
-	}
-	tasks_close(&t);
-}
-
 int trace_start(const struct trace_format *format, struct fmt *out,
 	uint32_t *token)
 {
@@ -196,7 +203,7 @@ int trace_start(const struct trace_format *format, struct fmt *out,
 			trace.sessions++;
 		trace_write_begin(&trace.writer, out, format, &names);
 		store_relaxed(&trace_active, trace.sessions);
-		record_threads();
+		census();
 		*token = trace.sessions;
 	}
 	unlock(&trace.lock);

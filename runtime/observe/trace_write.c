@@ -78,7 +78,8 @@ static struct trace_thread *introduce(struct trace_writer *w, int32_t tid,
 		.marker = marker,
 		.p = (uint32_t)i,
 		.g = ++w->ngoroutines,
-		.seq = 1};
+		.seq = 1,
+		.seen = w->census};
 	w->nprocs = (uint32_t)nthreads(w);
 	w->last_ts = MAX(ts, w->last_ts + 1);
 	w->format->thread(w, t, w->last_ts);
@@ -210,6 +211,31 @@ void trace_write(struct trace_writer *w, const struct trace_event *e)
 		if (t)
 			thread_event(w, t, e);
 	}
+}
+
+void trace_write_seen(struct trace_writer *w, int32_t tid, int64_t ts)
+{
+	struct trace_thread *t = find(w, tid);
+
+	if (!t)
+		t = introduce(w, tid, false, ts);
+	if (t)
+		t->seen = w->census;
+}
+
+void trace_write_census(struct trace_writer *w, int64_t ts)
+{
+	struct trace_thread *t = threads(w);
+
+	for (size_t i = 0; i < nthreads(w); i++)
+		if (t[i].live && !t[i].marker && t[i].seen != w->census)
+			end_thread(w, &t[i], ts);
+	w->census++;
+}
+
+bool trace_write_knows(const struct trace_writer *w, int32_t tid)
+{
+	return find(w, tid) != NULL;
 }
 
 void trace_write_begin(struct trace_writer *w, struct fmt *out,

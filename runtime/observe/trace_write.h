@@ -64,6 +64,7 @@ struct trace_thread {
 	uint32_t p;   /* processor: reused */
 	uint64_t g;   /* goroutine: 1, 2, ... never reused */
 	uint64_t seq; /* of the next state change */
+	uint32_t seen; /* census that it was last seen in */
 };
 
 struct trace_writer {
@@ -77,6 +78,7 @@ struct trace_writer {
 	int64_t last_ts;
 	uint64_t ngoroutines;
 	uint32_t nprocs;
+	uint32_t census;
 	bool in_gc, in_stw;
 
 	/* The formats. */
@@ -109,6 +111,16 @@ void trace_write_begin(struct trace_writer *w, struct fmt *out,
 	const struct trace_format *format, const struct trace_names *names);
 
 void trace_write(struct trace_writer *w, const struct trace_event *e);
+
+/*
+ * Which threads there are at ts: call the first for each of them, then the
+ * second. Who is new is introduced, who is gone has ended.
+ */
+void trace_write_seen(struct trace_writer *w, int32_t tid, int64_t ts);
+void trace_write_census(struct trace_writer *w, int64_t ts);
+
+/* Has tid done something that was written? */
+bool trace_write_knows(const struct trace_writer *w, int32_t tid);
 
 /*
  * Write the end (unless out is NULL) and give memory back. 0, or ENOMEM if

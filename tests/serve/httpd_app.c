@@ -197,6 +197,26 @@ static void say_path(void)
 	printf("%s\n", path ? path : "none");
 }
 
+static void prepare(void)
+{
+	tracefile_prefork();
+	helper_prefork();
+	helper_fds_lock();
+}
+
+static void parent(void)
+{
+	helper_fds_unlock();
+	helper_parent();
+	tracefile_parent();
+}
+
+static void child(void)
+{
+	helper_child();
+	tracefile_child();
+}
+
 static void do_fork(void)
 {
 	pid_t pid = fork();
@@ -291,8 +311,7 @@ int main(int argc, char **argv)
 		.profile_rate = profile_rate,
 		.set_profile_rate = set_profile_rate, .set_gogc = set_gogc,
 		.gc_start = gc_start, .gc_done = gc_done, .metrics = metrics};
-	pthread_atfork(helper_prefork, helper_parent, helper_child);
-	pthread_atfork(tracefile_prefork, tracefile_parent, tracefile_child);
+	pthread_atfork(prepare, parent, child);
 	httpd_init(environ);
 	httpd_start(template);
 	say_path();

@@ -342,12 +342,24 @@ START_TEST(all_descriptors_closed)
 }
 END_TEST
 
+static void prepare(void)
+{
+	helper_prefork();
+	helper_fds_lock();
+}
+
+static void parent(void)
+{
+	helper_fds_unlock();
+	helper_parent();
+}
+
 START_TEST(forked)
 {
 	int status, tid;
 	pid_t pid;
 
-	pthread_atfork(helper_prefork, helper_parent, helper_child);
+	pthread_atfork(prepare, parent, helper_child);
 	watch();
 	ck_assert(helper_start());
 	sync_helper();
@@ -391,7 +403,7 @@ START_TEST(fork_storm)
 	pthread_t t;
 	int status;
 
-	pthread_atfork(helper_prefork, helper_parent, helper_child);
+	pthread_atfork(prepare, parent, helper_child);
 	ck_assert(helper_start());
 	pthread_create(&t, NULL, poster, NULL);
 	for (int i = 0; i < 100; i++) {
