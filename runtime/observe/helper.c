@@ -118,8 +118,9 @@ static void wake(void)
 		 * poll() then, or by somebody who is about to write here.
 		 * Not trylock(), which minds ranks: nobody waits here, and
 		 * work may be posted with any lock held.
+		 * acquire [lock]: pairs with the release in unlock().
 		 */
-		if (!cas_acquire(&helper.fds.state, &free, 1)) /* [lock] */
+		if (!cas_acquire(&helper.fds.state, &free, 1))
 			break;
 		if (ownfd_valid(&helper.pair[1]))
 			sys6(SYS_sendto, helper.pair[1].fd, (long)"", 1,
