@@ -43,23 +43,6 @@ const struct cli_option cli_globals[] = {
 	{0},
 };
 
-static void vcomplain(const char *what, const char *why, va_list ap)
-{
-	fflush(stdout);
-	fprintf(stderr, "gostat: %s: ", what);
-	vfprintf(stderr, why, ap);
-	fputc('\n', stderr);
-}
-
-void complain(const char *what, const char *why, ...)
-{
-	va_list ap;
-
-	va_start(ap, why);
-	vcomplain(what, why, ap);
-	va_end(ap);
-}
-
 void cli_usage(const struct cli *c, const char *what, const char *why, ...)
 {
 	va_list ap;

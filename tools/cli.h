@@ -8,6 +8,7 @@
  */
 
 #include "base/attrs.h"
+#include "complain.h"
 
 /* Exit statuses. Those of findings are the verbs' own. */
 enum {
@@ -81,8 +82,7 @@ unsigned cli_choice(const struct cli *c, const char *name, unsigned dflt,
 /* Shall what is written to this descriptor be coloured? */
 bool cli_color(const struct cli *c, int fd);
 
-/* "gostat: what: why" on stderr. cli_usage() exits with 2 after it. */
-void complain(const char *what, const char *why, ...) PRINTF_LIKE(2, 3);
+/* complain(), and exit with 2. */
 NORETURN void cli_usage(const struct cli *c, const char *what, const char *why,
 	...) PRINTF_LIKE(3, 4);
 

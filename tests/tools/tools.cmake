@@ -17,6 +17,13 @@ if(DW_FOUND)
 	tools_test(symbolize $<TARGET_FILE:tools_symbolize>
 		${CMAKE_CURRENT_SOURCE_DIR}/tools/inlined.cc)
 endif()
+if(ZLIB_FOUND)
+	add_executable(tools_profile tools/profile.c)
+	target_link_libraries(tools_profile PRIVATE gostat_tools
+		PkgConfig::CHECK)
+	add_test(NAME tools.profile COMMAND tools_profile)
+	set_tests_properties(tools.profile PROPERTIES LABELS tools TIMEOUT 300)
+endif()
 
 # Everything below runs the tool, which sanitizers' builds have no library for.
 if(NOT TARGET gostat)
