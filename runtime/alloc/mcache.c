@@ -253,8 +253,14 @@ static bool set_cap(struct mcache *mc, unsigned r, unsigned cap)
 	if (cap > cold->room) {
 		mc->bump += bytes;
 		memcpy(base, rec->base, (depth + 1) * sizeof(void *));
-		rec->base = base;
+		store_relaxed(&cold->held, (uint16_t)depth);
+		signal_fence();
+		own_add(&cold->moving, 1);
+		signal_fence();
+		store_relaxed(&rec->base, base);
 		store_relaxed(&rec->top, base + depth);
+		signal_fence();
+		own_add(&cold->moving, 1);
 		cold->room = (uint16_t)cap;
 	}
 	rec->limit = rec->base + cap;

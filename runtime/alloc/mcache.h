@@ -44,6 +44,8 @@ struct mcache_cold {
 	uint16_t room;	      /* what its memory could hold: cap <= room */
 	uint16_t misses;      /* refills since the magazine last overflowed */
 	uint16_t overflows;   /* since the last refill */
+	uint16_t moving;      /* odd while base and top change, */
+	uint16_t held;	      /* and this many objects move */
 	uint32_t epoch;	      /* of the sample rate that sample_left is for */
 	uint8_t shift;	      /* samples are thinned by 1 << shift; tick.c */
 	uint16_t quick;	      /* samples in quick succession at this shift */
@@ -119,9 +121,10 @@ static ALWAYS_INLINE bool mcache_push(struct mcache_rec *r, void *p)
 	return true;
 }
 
+/* Objects in a magazine of one's own; see mcache_cached() for others. */
 static ALWAYS_INLINE size_t mcache_depth(const struct mcache_rec *r)
 {
-	return (size_t)(load_relaxed(&r->top) - r->base);
+	return (size_t)(load_relaxed(&r->top) - load_relaxed(&r->base));
 }
 
 /*
@@ -173,6 +176,22 @@ static inline uint64_t mcache_mallocs(const struct mcache *mc, unsigned r)
 		signal_fence();
 		if (load_relaxed(&mc->rec[r].left) < 0)
 			return settled;
+	}
+}
+
+/* Objects in the magazine of record r; from anywhere, like the above. */
+static inline size_t mcache_cached(const struct mcache *mc, unsigned r)
+{
+	for (;;) {
+		uint16_t moving = load_relaxed(&mc->cold[r].moving);
+		size_t n;
+
+		signal_fence();
+		n = moving & 1 ? load_relaxed(&mc->cold[r].held)
+			       : mcache_depth(&mc->rec[r]);
+		signal_fence();
+		if (moving == load_relaxed(&mc->cold[r].moving))
+			return n;
 	}
 }
 

@@ -63,7 +63,7 @@ static void read_mcaches(struct heapstats *h, uint64_t *cached)
 	/* acquire [mcaches] */
 	for (struct mcache *mc = load_acquire(&mcache_all); mc; mc = mc->next)
 		for (unsigned r = 1; r < NREC; r++)
-			cached[r] += mcache_depth(&mc->rec[r]);
+			cached[r] += mcache_cached(mc, r);
 }
 
 /* Objects that are not in spans; those in batches are added to *cached. */
