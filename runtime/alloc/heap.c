@@ -37,9 +37,13 @@ enum {
 
 struct heap_hooks heap_hooks;
 
-/* Slow paths tell snapshots that the counters of this mcache are moving. */
+/*
+ * Slow paths tell snapshots that the counters of this mcache are moving, and
+ * the collector that an object may be known by its span alone.
+ */
 static void begin_slow(struct mcache *mc)
 {
+	defer_stop();
 	store_relaxed(&mc->slow, mc->slow + 1);
 	signal_fence();
 }
@@ -49,6 +53,7 @@ static void end_slow(struct mcache *mc)
 	/* release [slow]: who reads an even number reads settled counters. */
 	store_release(&mc->slow, mc->slow + 1);
 	mcache_put(mc);
+	permit_stop();
 }
 
 /* Record that serves a request, as on the hit paths; 0: above MAX_RUN. */

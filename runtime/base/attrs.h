@@ -29,7 +29,10 @@
  * that a stop of the world can tell from the program counter that a thread is
  * between two of their stores (an object is then in no place at all).
  */
-#define HOT __attribute__((section(".text.gostat_hot"), hot, aligned(64)))
+#define HOT __attribute__((section("gostat_hot"), hot, aligned(64)))
+/* The linker's bounds of it; NULL where a program has no such function. */
+extern HIDDEN const char __start_gostat_hot[] __attribute__((weak));
+extern HIDDEN const char __stop_gostat_hot[] __attribute__((weak));
 
 /*
  * Initial-exec: one load from the GOT, no call to __tls_get_addr, which could

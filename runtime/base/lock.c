@@ -12,6 +12,10 @@
  * wake costs about 5; SPIN_MAX pauses (some 2 microseconds) avoid most sleeps
  * where another core runs the holder, and cost little where none does.
  *
+ * A thread that waits may be brought to rest by the collector, one that holds
+ * may not: stop_deferred is raised before the attempt and lowered for the time
+ * of each sleep.
+ *
  * Rejected: ticket and queue locks. Fairness is worthless here, and with more
  * threads than cores a queue hands the lock to threads that do not run.
  */
@@ -23,6 +27,10 @@
 #include <linux/futex.h>
 
 enum { SPIN_MAX = 100 };
+
+THREAD_LOCAL uint32_t stop_deferred;
+uint32_t stop_wanted;
+void (*stop_hook)(void);
 
 static void futex(uint32_t *addr, int op, uint32_t val)
 {
@@ -41,8 +49,11 @@ COLD void lock_slow(struct lock *l)
 			return;
 	}
 	/* acquire [lock]: pairs with the release in unlock(). */
-	while (xchg_acquire(&l->state, 2) != 0)
+	while (xchg_acquire(&l->state, 2) != 0) {
+		permit_stop();
 		futex(&l->state, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 2);
+		defer_stop();
+	}
 }
 
 COLD void lock_wake(struct lock *l)

@@ -40,6 +40,32 @@ struct lock {
 void lock_slow(struct lock *l);
 void lock_wake(struct lock *l);
 
+/*
+ * Not 0 while this thread holds one of these locks, or is between two steps
+ * that belong together: the collector lets it go on until it is 0 before it
+ * brings it to rest. So nobody at rest holds a lock, and what locks protect is
+ * whole in a snapshot.
+ */
+extern HIDDEN THREAD_LOCAL uint32_t stop_deferred;
+
+/* Set by the collector while it waits for such threads; they call the hook. */
+extern HIDDEN uint32_t stop_wanted;
+extern HIDDEN void (*stop_hook)(void);
+
+static ALWAYS_INLINE void defer_stop(void)
+{
+	stop_deferred++;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static ALWAYS_INLINE void permit_stop(void)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (--stop_deferred == 0 &&
+		unlikely(__atomic_load_n(&stop_wanted, __ATOMIC_RELAXED)))
+		stop_hook();
+}
+
 #ifdef GOSTAT_DEBUG
 void lockrank_push(const struct lock *l);
 void lockrank_pop(const struct lock *l);
@@ -53,6 +79,7 @@ static ALWAYS_INLINE void lock(struct lock *l)
 	uint32_t free = 0;
 
 	lockrank_push(l);
+	defer_stop();
 	/* acquire [lock]: pairs with the release in unlock(). */
 	if (unlikely(!__atomic_compare_exchange_n(&l->state, &free, 1, 0,
 		    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
@@ -63,10 +90,13 @@ static ALWAYS_INLINE bool trylock(struct lock *l)
 {
 	uint32_t free = 0;
 
+	defer_stop();
 	/* acquire [lock]: pairs with the release in unlock(). */
 	if (!__atomic_compare_exchange_n(&l->state, &free, 1, 0,
-		    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+		permit_stop();
 		return false;
+	}
 	lockrank_push(l);
 	return true;
 }
@@ -77,6 +107,7 @@ static ALWAYS_INLINE void unlock(struct lock *l)
 	/* release [lock]: pairs with the acquire in lock() and trylock(). */
 	if (unlikely(__atomic_exchange_n(&l->state, 0, __ATOMIC_RELEASE) == 2))
 		lock_wake(l);
+	permit_stop();
 }
 
 /* In the child of fork: the holder is this thread, waiters are gone. */
@@ -84,6 +115,7 @@ static inline void lock_reinit(struct lock *l)
 {
 	lockrank_pop(l);
 	l->state = 0;
+	permit_stop();
 }
 
 #endif

@@ -19,12 +19,15 @@
  * program take: its holder may be at rest. System calls are fine.
  */
 
-/* How a thread was brought to rest, from the best to the worst. */
+/* How a thread was brought to rest; the last five from best to worst. */
 enum stw_how {
-	STW_GONE = 0, /* ended meanwhile: nothing to look at */
-	STW_PARKED,   /* inside a wrapped call; waits on its way out */
-	STW_SIGNAL,   /* waits in the handler of our signal */
-	STW_TRACE,    /* held by ptrace */
+	STW_NEW = 0, /* these three only while stopping */
+	STW_ASKED,
+	STW_AGAIN, /* was in the allocator; asked once more in a moment */
+	STW_GONE,  /* ended meanwhile: nothing to look at */
+	STW_PARKED, /* inside a wrapped call; waits on its way out */
+	STW_SIGNAL, /* waits in the handler of our signal */
+	STW_TRACED, /* held by ptrace */
 	/*
 	 * Inside the kernel and bound to enter our handler before anything
 	 * else (vfork, a dead NFS server): at rest, but its callee-saved
@@ -37,11 +40,11 @@ enum stw_how {
 
 struct stw_thread {
 	int tid;
-	uint32_t how; /* enum stw_how; STW_ASKED and others below while stopping */
-	uint32_t word; /* stw_word of the stop that the rest belongs to */
+	uint32_t how;  /* enum stw_how */
+	uint32_t word; /* stw_word of the stop in which it was asked */
 	/*
 	 * Lowest address in use on the stack that the thread is on; all
-	 * registers lie above it (or in regs). 0: not known, take all of it.
+	 * registers lie above it, or in regs. 0: not known, take all of it.
 	 */
 	uintptr_t sp;
 	/*
@@ -55,9 +58,14 @@ struct stw_thread {
 	uintptr_t tcb;
 	/* In the middle of pthread_create: a stack without a thread exists. */
 	bool creating;
-	/* Registers that lie on no stack of the program, STW_TRACE only. */
+	uint8_t tries; /* times that our signal found it in a hit path */
+	/*
+	 * Registers that lie on no stack of the program: all of them for
+	 * STW_TRACED, the arguments of the system call for STW_BLOCKED.
+	 */
 	const uintptr_t *regs;
 	size_t nregs;
+	uintptr_t args[6]; /* room for the latter */
 };
 
 /* Everything known about one stop. Lives in stw.c, there is only one world. */
@@ -69,10 +77,10 @@ struct stw {
 	int self_tid;
 	bool self_hidden; /* the caller is the library's helper: no roots */
 
-	unsigned n;	   /* threads other than the caller, GONE included */
-	unsigned nparked, nsignal, ntrace; /* by how; for tests and traces */
-	unsigned nblocked; /* registers unknown */
-	unsigned nrunning; /* not at rest: the snapshot may be torn */
+	unsigned n; /* threads other than the caller, STW_GONE included */
+	/* By how. With blocked ones, pointers in registers are missed; with
+	 * running ones, the snapshot may be torn. */
+	unsigned nparked, nsignal, ntraced, nblocked, nrunning;
 	int64_t stopped_ns; /* monotonic clock: when the first was asked */
 	int64_t rest_ns;    /* when the last was at rest */
 };
@@ -87,10 +95,12 @@ enum stw_result {
 
 /*
  * Stop the world. On STW_OK every thread but the caller and the library's
- * helper is at rest, no thread is inside the allocator's slow paths or hot
- * section, and *w says where each one stands. On every other result the world
- * runs on. limit_ns bounds the time from the first thread stopped to the last;
- * 0 means STW_LIMIT_NS.
+ * helper is at rest, none of them holds a lock of ours or is inside a slow path
+ * of the allocator, and *w says where each one stands. (One may be inside a hit
+ * path, if it is found there again and again: the object that is about to
+ * change hands is then still in the magazine, or in a register.) On every other
+ * result the world runs on. limit_ns bounds the time from the first thread
+ * stopped to the last; 0 means STW_LIMIT_NS.
  *
  * Holds stw.lock (LOCK_STW) and blocks the caller's signals until stw_start().
  * Context: any thread, no lock of ours held but LOCK_GC, not in a signal

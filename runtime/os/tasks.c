@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 /* What getdents64 returns; libc has it as struct dirent64, but with padding. */
 struct entry {
@@ -93,6 +94,23 @@ void tasks_hide(int tid)
 {
 	/* relaxed: a walk that just misses it counts one thread too many. */
 	store_relaxed(&hidden, tid);
+}
+
+int tasks_hidden(void)
+{
+	return load_relaxed(&hidden);
+}
+
+unsigned tasks_total(void)
+{
+	struct stat st;
+
+	/* A folder has a link from each subfolder's "..", and two more. */
+	if (load_relaxed(&quiet) ||
+		sys_failed(sys2(SYS_stat, "/proc/self/task", &st)) ||
+		st.st_nlink < 2)
+		return 0;
+	return (unsigned)st.st_nlink - 2;
 }
 
 unsigned tasks_count(void)

@@ -35,12 +35,19 @@ void tasks_close(struct tasks *t);
  * the library's helper.
  */
 void tasks_hide(int tid);
+int tasks_hidden(void);
 
 /* The program has restricted its system calls: no more walks. */
 void tasks_quiet(void);
 
 /* Number of threads that a walk sees; at least 1. */
 unsigned tasks_count(void);
+
+/*
+ * Number of all threads, hidden ones included, without a walk; 0 if /proc does
+ * not say.
+ */
+unsigned tasks_total(void);
 
 /* CPUs in this process's affinity mask when the library was loaded. */
 unsigned cpus_usable(void);
