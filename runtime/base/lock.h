@@ -52,12 +52,14 @@ extern HIDDEN THREAD_LOCAL uint32_t stop_deferred;
 extern HIDDEN uint32_t stop_wanted;
 extern HIDDEN void (*stop_hook)(void);
 
+/* seq_cst against a handler on the same thread: for the compiler only. */
 static ALWAYS_INLINE void defer_stop(void)
 {
 	stop_deferred++;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
+/* seq_cst: as above. */
 static ALWAYS_INLINE void permit_stop(void)
 {
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);

@@ -180,7 +180,8 @@ COLD struct park *park_register(void)
 		*p = (struct park){.tid = tid,
 			.tcb = (uintptr_t)__builtin_thread_pointer()};
 		park.used++;
-		signal_fence();
+		/* release [parked]: sp is only set behind this. */
+		__atomic_thread_fence(__ATOMIC_RELEASE);
 		park_self = p;
 	}
 	/* release [busy]: pairs with get_busy(). */

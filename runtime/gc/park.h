@@ -91,7 +91,8 @@ static ALWAYS_INLINE struct park *park_record(void)
  * Park, keeping arg (a pointer that the kernel will use, or 0) where the
  * collector looks. All callee-saved registers are in the caller's frame by
  * __builtin_unwind_init(). The asm has an operand in the frame, so the compiler
- * cannot do it before the frame is there.
+ * cannot do it before the frame is there. Its store is a release, like every
+ * store of this machine's.
  */
 #define PARK_ENTER(arg)                                                        \
 	({                                                                     \

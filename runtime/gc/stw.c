@@ -133,11 +133,11 @@ static bool unsettled(uint32_t how)
 	return how == STW_NEW || how == STW_AGAIN;
 }
 
-/* Threads inside wrapped calls, or in park_here(), are at rest where they are. */
+/* Threads in wrapped calls or in park_here() are at rest where they are. */
 static void take_parked(void)
 {
 	for (struct park *p = NULL; (p = park_next(p));) {
-		/* acquire [parked]: the record belongs to tid for good. */
+		/* acquire [parked]: tid and tcb are the owner's. */
 		uintptr_t sp = load_acquire(&p->sp);
 		struct stw_thread *t = sp ? threads_find(p->tid) : NULL;
 

@@ -137,7 +137,7 @@ static void *spin(void *arg)
 			SPIN("movq %%rax, %%xmm5");
 		break;
 	case IN_STACK: /* in the red zone */
-		SPIN("movq %%rax, -100(%%rsp)");
+		SPIN("movq %%rax, -104(%%rsp)");
 		break;
 	}
 	return NULL;
@@ -153,6 +153,8 @@ START_TEST(registers)
 			.mask = i % 2};
 		start_thread(spin, &s[i], &t[i]);
 		sem_wait(&up);
+		while (!load_relaxed(&s[i].turns))
+			usleep(100); /* the word is in its place then */
 	}
 	for (int round = 0; round < 20; round++) {
 		uint64_t turns[NWHERE];
@@ -218,6 +220,8 @@ static void masked(unsigned without, unsigned traced, unsigned running)
 			.raw_mask = i != 2};
 		start_thread(spin, &s[i], &t[i]);
 		sem_wait(&up);
+		while (!load_relaxed(&s[i].turns))
+			usleep(100); /* the word is in its place then */
 	}
 	for (int round = 0; round < 5; round++) {
 		uint64_t turns[NELEM(s)];
