@@ -34,7 +34,6 @@
 #include "preload/follow.h"
 #include "preload/serve.h"
 #include "preload/signal.h"
-#include "profile/modules.h"
 #include "profile/stackprint.h"
 #include "profile/unwind.h"
 
@@ -152,7 +151,7 @@ static void say_hello(void)
 __attribute__((constructor)) static void on_load(void)
 {
 	preload_init();
-	modules_refresh();
+	mheap_init(); /* before a sandbox can forbid what it asks */
 	dl_init();
 	foreign_init();
 	limits_init();

@@ -270,6 +270,10 @@ static int sample_due(struct mcache *mc, unsigned r)
 	}
 	if (!due)
 		return -1;
+	if (unlikely(sandboxed == SANDBOX_STRICT)) {
+		cold->sample_left = UINT64_MAX; /* a sample maps memory */
+		return -1;
+	}
 	adapt(cold);
 	if (cold->shift != shift)
 		cold->chance = chance(rec_bytes(r), cold->shift);

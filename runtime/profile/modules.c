@@ -28,6 +28,7 @@
 #include "base/fatal.h"
 #include "base/lock.h"
 #include "base/syscall.h"
+#include "os/sandbox.h"
 #include "os/sysmem.h"
 
 #include <dlfcn.h>
@@ -66,7 +67,8 @@ static struct {
 	size_t text_left;
 	bool iterated;		       /* under lock, as the next two */
 	unsigned long long adds, subs; /* the loader's, at the last refresh */
-	char exe[PATH_MAX];	       /* under lock until set */
+	char exe[PATH_MAX];	       /* changes under lock */
+	bool exe_resolved;
 } modules = {.lock = LOCK_INIT(LOCK_PROFILE)};
 
 extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
@@ -81,25 +83,41 @@ static struct module *module_of(size_t i)
 	return &chunk_of(i)->module[i % CHUNK_MODULES];
 }
 
-/* What the program was started as; the loader has "" for it. */
+/*
+ * The program's own file, for which the loader has "": what it was started as,
+ * until resolve_exe() knows better. No system call: a new call site may show up
+ * in a sandbox. The text is replaced in place, modules point to it.
+ */
 static const char *exe_path(void)
 {
-	long n;
+	const char *name;
+	size_t n;
 
 	if (modules.exe[0])
 		return modules.exe;
-	n = sys4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", modules.exe,
-		sizeof(modules.exe) - 1);
-	if (sys_failed(n) || n == 0) {
-		const char *name = (const char *)getauxval(AT_EXECFN);
-
-		n = name ? (long)strnlen(name, sizeof(modules.exe) - 1) : 0;
-		memcpy(modules.exe, name, (size_t)n);
-		if (!n)
-			modules.exe[n++] = '?';
-	}
-	modules.exe[n] = '\0';
+	name = (const char *)getauxval(AT_EXECFN);
+	n = name ? strnlen(name, sizeof(modules.exe) - 1) : 0;
+	memcpy(modules.exe, n ? name : "?", n ? n : 1);
 	return modules.exe;
+}
+
+/* Its real path, where asking is allowed. */
+static void resolve_exe(void)
+{
+	char path[PATH_MAX];
+	long n;
+
+	if (modules.exe_resolved || sandboxed != SANDBOX_NONE)
+		return;
+	n = sys4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path,
+		sizeof(path) - 1);
+	lock(&modules.lock);
+	modules.exe_resolved = true;
+	if (!sys_failed(n) && n > 0) {
+		path[n] = '\0';
+		memcpy(modules.exe, path, (size_t)n + 1);
+	}
+	unlock(&modules.lock);
 }
 
 static const char *keep_path(const char *path)
@@ -107,6 +125,8 @@ static const char *keep_path(const char *path)
 	size_t n = strnlen(path, PATH_MAX) + 1;
 	char *p;
 
+	if (path == modules.exe)
+		return path;
 	if (n > modules.text_left) {
 		p = sysmem_map(NULL, TEXT_CHUNK, SYS_BUCKHASH);
 		if (!p)
@@ -277,6 +297,7 @@ void modules_refresh(void)
 {
 	bool first = true;
 
+	resolve_exe();
 	dl_iterate_phdr(refresh_one, &first);
 }
 
