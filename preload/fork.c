@@ -16,6 +16,9 @@
 #include "preload/interpose.h"
 #include "alloc/harden.h"
 #include "alloc/mcache.h"
+#include "alloc/objinfo.h"
+#include "gc/gctables.h"
+#include "gc/gcstats.h"
 #include "observe/dump.h"
 #include "observe/helper.h"
 #include "observe/tracefile.h"
@@ -28,6 +31,7 @@
 
 static void prepare(void)
 {
+	gctables_lock();
 	tracefile_prefork();
 	helper_prefork();
 	symbols_prefork();
@@ -46,6 +50,7 @@ static void parent(void)
 	symbols_postfork(false);
 	helper_parent();
 	tracefile_parent();
+	gctables_unlock();
 }
 
 static void child(void)
@@ -57,6 +62,9 @@ static void child(void)
 	callstack_postfork_child();
 	helper_child();
 	tracefile_child();
+	gctables_postfork_child();
+	gcstats_postfork_child();
+	objinfo_postfork_child();
 	dump_fork_child();
 	serve_child();
 }

@@ -172,6 +172,7 @@ static struct mcache *acquire(void)
 
 static void release(struct mcache *mc)
 {
+	mc->ignoring = 0; /* a thread's scopes end with it */
 	store_relaxed(&mc->slow, mc->slow + 1);
 	signal_fence();
 	mcache_flush(mc);
@@ -425,6 +426,7 @@ void mcache_postfork_child(void)
 			continue;
 		mc->active = false;
 		mc->slow = 0;
+		mc->ignoring = 0;
 		tick_settle(mc);
 		mc->callstack = NULL; /* may have been in use */
 		mc->next_free = threads.free;

@@ -99,6 +99,12 @@ void objinfo_detach(struct mspan *s)
 	s->info = NULL;
 }
 
+void objinfo_postfork_child(void)
+{
+	if (objinfo_for_leaks && objinfo_epoch < UINT8_MAX)
+		objinfo_epoch++;
+}
+
 void objinfo_record_all(void)
 {
 	mheap.record_objects = true;

@@ -36,6 +36,7 @@ void objinfo_record_all(void);
  */
 extern HIDDEN bool objinfo_for_leaks;
 extern HIDDEN uint8_t objinfo_epoch;
+void objinfo_postfork_child(void);
 
 /*
  * Allocate an object for a sample: its free takes the slow path, which finds

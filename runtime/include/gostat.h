@@ -199,6 +199,20 @@ GOSTAT_API void gostat_lock_os_thread(void);
 GOSTAT_API void gostat_unlock_os_thread(void);
 
 /*
+ * The object at p, and all that it leads to, is no leak, until it is freed. p
+ * may point anywhere into the object; other addresses are left alone. No
+ * counterpart; LeakSanitizer's __lsan_ignore_object, which is there too.
+ */
+GOSTAT_API void gostat_ignore_object(const void *p);
+
+/*
+ * The same for every object that this thread allocates between the two. They
+ * nest. No counterpart; LeakSanitizer's __lsan_disable and __lsan_enable.
+ */
+GOSTAT_API void gostat_leak_disable(void);
+GOSTAT_API void gostat_leak_enable(void);
+
+/*
  * The object at p is in use at least until here, whatever the optimizer thinks.
  * Works without the library. runtime.KeepAlive.
  */

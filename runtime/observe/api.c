@@ -11,6 +11,7 @@
 #include "alloc/limits.h"
 #include "alloc/mheap.h"
 #include "base/attrs.h"
+#include "gc/leakscope.h"
 #include "observe/memstats.h"
 #include "os/syscall.h"
 #include "os/tasks.h"
@@ -78,4 +79,19 @@ void gostat_lock_os_thread(void)
 
 void gostat_unlock_os_thread(void)
 {
+}
+
+void gostat_ignore_object(const void *p)
+{
+	leak_ignore_object(p);
+}
+
+void gostat_leak_disable(void)
+{
+	leak_disable();
+}
+
+void gostat_leak_enable(void)
+{
+	leak_enable();
 }

@@ -15,6 +15,7 @@
 #include "gc/leakscope.h"
 
 #include <check.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -328,6 +329,37 @@ START_TEST(test_scopes)
 }
 END_TEST
 
+static void *leave_open(void *arg)
+{
+	leak_disable();
+	leak_disable();
+	memset(heap_malloc(5000), 0, 5000);
+	return arg;
+}
+
+/* A thread's scope ends with it; who gets its mcache next has none. */
+static void *find_closed(void *arg)
+{
+	uint64_t left = unreached();
+
+	memset(heap_malloc(5000), 0, 5000);
+	ck_assert_uint_eq(unreached(), left + 1);
+	return arg;
+}
+
+START_TEST(test_scope_of_thread)
+{
+	pthread_t t;
+
+	objinfo_hooks.alloc = stack_of;
+	objinfo_hooks.free = freed;
+	for (int i = 0; i < 2; i++) {
+		pthread_create(&t, NULL, i ? find_closed : leave_open, NULL);
+		pthread_join(t, NULL);
+	}
+}
+END_TEST
+
 START_TEST(test_scopes_recorded)
 {
 	objinfo_hooks.alloc = stack_of;
@@ -382,6 +414,7 @@ int main(void)
 	tcase_add_test(t, test_sweep_recorded);
 	tcase_add_test(t, test_finalizers);
 	tcase_add_test(t, test_scopes);
+	tcase_add_test(t, test_scope_of_thread);
 	tcase_add_test(t, test_scopes_recorded);
 	tcase_add_test(t, test_guard);
 	suite_add_tcase(s, t);
