@@ -304,6 +304,7 @@ static struct mspan *take_run(size_t npages, size_t align)
 	own_add(&mheap.pages_inuse, s->npages);
 	if (s->npages > npages)
 		cut_tail(s, npages);
+	scavenge_took();
 	s->zeroed = false;
 	s->serial = ++mheap.serial;
 	return s;
