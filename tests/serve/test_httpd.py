@@ -731,19 +731,19 @@ def test_fork_under_load(tmp):
         threads = [threading.Thread(target=hammer) for _ in range(4)]
         for t in threads:
             t.start()
-        pids = []
-        for _ in range(40):
-            word, pid, path = app.tell('fork').split()
-            assert word == 'child'
-            assert f'pid {pid}' in get(path, '/').text()
-            low = [f for f in os.listdir(f'/proc/{pid}/fd')
-                   if 2 < int(f) < 512]
-            assert not low, low
-            pids.append(int(pid))
-            os.kill(int(pid), 9)
-        stop.set()
-        for t in threads:
-            t.join()
+        try:
+            for _ in range(40):
+                word, pid, path = app.tell('fork').split()
+                assert word == 'child'
+                assert f'pid {pid}' in get(path, '/').text()
+                low = [f for f in os.listdir(f'/proc/{pid}/fd')
+                       if 2 < int(f) < 512]
+                os.kill(int(pid), 9)
+                assert not low, low
+        finally:
+            stop.set()
+            for t in threads:
+                t.join()
         assert not errors, errors
 
 
