@@ -17,8 +17,11 @@
  * sysmem_map_shared() gave, has no descriptors, all signals blocked, nobody's
  * locks, and must neither allocate from the heap nor call what might. It may
  * read /proc/self (its own, the frozen mappings), map memory with sysmem, and
- * run threads with rawthread_start(). When fn returns (or it dies) it is gone
+ * run threads made with rawclone(). When fn returns (or it dies) it is gone
  * without a trace: no SIGCHLD, nothing for the program's wait().
+ *
+ * It dies with the thread that took it. Before an exec, snapshot_kill(): the new
+ * program would find a child that it never made.
  */
 
 enum snapshot_state {
@@ -46,14 +49,14 @@ struct snapshot {
 	int64_t clone_ns;	       /* what the clone cost the pause */
 	int64_t cpu_ns;		       /* of the copy, up to the last wait */
 	uint64_t copied;	       /* bytes, as in copy_bytes */
-	uint64_t faults;	       /* page faults of this process at the start */
-	struct snapshot_shared *shared;
+	uint64_t faults; /* page faults of this process at the start */
+	struct snapshot_shared *shared; /* kept from one to the next */
 	enum snapshot_state state;
 };
 
 /*
- * May a copy be made now? False where clone would be fatal or harmful: under a
- * seccomp filter, or after unshare(CLONE_NEWPID) (the copy would become init of
+ * May a copy be made now? False where clone would be fatal or harmful: in a
+ * program that has restricted itself, or after unshare(CLONE_NEWPID) (the copy would become init of
  * the new namespace, and end it). Reads /proc: call it before stopping the
  * world.
  */
@@ -77,8 +80,11 @@ bool snapshot_take(struct snapshot *s, int (*fn)(void *arg), void *arg);
 enum snapshot_state snapshot_wait(struct snapshot *s, int64_t timeout_ns);
 uint32_t *snapshot_futex(struct snapshot *s);
 
-/* End it and reap it; harmless when there is none. */
+/* End it and reap it, if there is one. */
 void snapshot_kill(struct snapshot *s);
+
+/* As above, and give back the memory that the next one would use. */
+void snapshot_free(struct snapshot *s);
 
 /*
  * Without a copy: run fn(arg) here and now, with the world stopped, and leave

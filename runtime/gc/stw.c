@@ -44,6 +44,7 @@
 #include "gc/stw_ways.h"
 #include "gc/threads.h"
 #include "os/clock.h"
+#include "os/sandbox.h"
 #include "os/syscall.h"
 #include "os/tasks.h"
 
@@ -377,7 +378,7 @@ static enum stw_result stop(struct stw *w, int64_t limit_ns)
 	enum stw_result r;
 	bool believe;
 
-	if (stw_signal_install())
+	if (sandboxed || stw_signal_install())
 		return STW_NO_SIGNAL;
 	threads_reset(w->self_tid);
 	r = walk(NULL);

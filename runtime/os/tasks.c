@@ -31,6 +31,7 @@ struct entry {
 static int hidden;
 static bool quiet;
 static unsigned ncpu = 1;
+static uint64_t cpus[128]; /* 8192 CPUs, the kernel's maximum */
 
 bool tasks_open(struct tasks *t)
 {
@@ -128,15 +129,19 @@ unsigned tasks_count(void)
 /* At load: the program may bind itself to fewer CPUs later. */
 __attribute__((constructor)) static void count_cpus(void)
 {
-	uint64_t mask[128] = {0}; /* 8192 CPUs, the kernel's maximum */
-	long n = sys3(SYS_sched_getaffinity, 0, sizeof(mask), mask);
+	long n = sys3(SYS_sched_getaffinity, 0, sizeof(cpus), cpus);
 	unsigned count = 0;
 
 	if (sys_failed(n))
 		return;
-	for (unsigned i = 0; i < NELEM(mask); i++)
-		count += (unsigned)__builtin_popcountll(mask[i]);
+	for (unsigned i = 0; i < NELEM(cpus); i++)
+		count += (unsigned)__builtin_popcountll(cpus[i]);
 	ncpu = MAX(count, 1);
+}
+
+void cpus_use_all(void)
+{
+	sys3(SYS_sched_setaffinity, 0, sizeof(cpus), cpus);
 }
 
 unsigned cpus_usable(void)

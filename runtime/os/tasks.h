@@ -52,4 +52,7 @@ unsigned tasks_total(void);
 /* CPUs in this process's affinity mask when the library was loaded. */
 unsigned cpus_usable(void);
 
+/* Let the calling thread run on all of those again. */
+void cpus_use_all(void);
+
 #endif
