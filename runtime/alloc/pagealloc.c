@@ -183,12 +183,12 @@ static void refresh(size_t i)
 {
 	struct arena *a = arenas[i];
 	struct pallocsum s;
-	unsigned todo = dirty[i];
+	unsigned stale = dirty[i];
 
-	if (likely(todo == 0))
+	if (likely(stale == 0))
 		return;
-	for (; todo; todo &= todo - 1)
-		sum_chunk(a, (size_t)__builtin_ctz(todo));
+	for (; stale; stale &= stale - 1)
+		sum_chunk(a, (size_t)__builtin_ctz(stale));
 	dirty[i] = 0;
 	s = a->chunk[0];
 	for (size_t c = 1; c < ARENA_CHUNKS; c++)

@@ -50,7 +50,7 @@ static struct scavenge {
 	uint64_t window_start; /* ms */
 	uint64_t last_op;      /* ms, last page taken or freed */
 	size_t lowwater;       /* fewest idle pages in this window */
-	size_t todo;	       /* pages still to be given back */
+	size_t backlog;	       /* pages still to be given back */
 } scav;
 
 uint64_t scavenge_now_ms(void)
@@ -71,7 +71,7 @@ static bool elapsed(uint64_t now, uint64_t since)
 static void end_window(uint64_t now, size_t n)
 {
 	n = n > RESERVE ? n - RESERVE : 0;
-	store_relaxed(&scav.todo, MAX(scav.todo, n));
+	store_relaxed(&scav.backlog, MAX(scav.backlog, n));
 	scav.lowwater = mheap.pages_idle;
 	store_relaxed(&scav.window_start, now);
 }
@@ -88,7 +88,7 @@ static void operation(void)
 		end_window(now, mheap.pages_idle);
 	scav.last_op = now;
 	scav.lowwater = MIN(scav.lowwater, mheap.pages_idle);
-	store_relaxed(&scav.todo, MIN(scav.todo, mheap.pages_idle));
+	store_relaxed(&scav.backlog, MIN(scav.backlog, mheap.pages_idle));
 }
 
 void scavenge_took(void)
@@ -142,14 +142,14 @@ bool scavenge_tick(void)
 
 	if (elapsed(now, load_relaxed(&scav.window_start)))
 		roll(now);
-	n = load_relaxed(&scav.todo);
+	n = load_relaxed(&scav.backlog);
 	if (n == 0)
 		return false;
 	done = mheap_scavenge(MIN(n, (size_t)QUANTUM));
 	lock(&mheap.lock);
 	/* Nothing given back: refused, or taken meanwhile. */
-	n = done ? scav.todo - MIN(scav.todo, done) : 0;
-	store_relaxed(&scav.todo, n);
+	n = done ? scav.backlog - MIN(scav.backlog, done) : 0;
+	store_relaxed(&scav.backlog, n);
 	scav.lowwater = MIN(scav.lowwater, mheap.pages_idle);
 	unlock(&mheap.lock);
 	if (done && options->godebug.scavtrace)
