@@ -145,6 +145,7 @@ static void finish(unsigned i)
 {
 	struct conn *c = httpd.conns[i];
 
+	routes_end(&c->x); /* takes locks of its own; conn_free() finds it done */
 	helper_fds_lock();
 	httpd.conns[i] = httpd.conns[--httpd.n];
 	httpd.conns[httpd.n] = NULL;
@@ -211,6 +212,8 @@ void httpd_stop(void)
 	helper_stop();
 	helper_set_poller(NULL);
 	store_relaxed(&httpd.serving, false);
+	for (unsigned i = 0; i < httpd.n; i++)
+		routes_end(&httpd.conns[i]->x);
 	helper_fds_lock();
 	sockpath_unlink(&httpd.socket);
 	close_all(conn_free);
