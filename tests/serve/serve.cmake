@@ -19,4 +19,7 @@ endfunction()
 serve_test(pprof mkprofile ${CMAKE_CURRENT_SOURCE_DIR}/support/profile.proto)
 serve_test(metrics mkmetrics)
 serve_test(trace mktrace)
-serve_test(httpd httpd_app)
+# Its time-outs are real seconds, of which sanitizers leave too few.
+if(NOT GOSTAT_SANITIZE)
+	serve_test(httpd httpd_app)
+endif()
