@@ -50,7 +50,6 @@ struct mcache_cold {
 	uint8_t shift;	      /* samples are thinned by 1 << shift; tick.c */
 	uint16_t quick;	      /* samples in quick succession at this shift */
 	double chance;	      /* of an object to be a sample, as -ln(1 - p) */
-	uint64_t sampled_at;  /* time stamp counter at the last sample */
 };
 
 struct callstack;
@@ -71,6 +70,7 @@ struct mcache {
 	uint64_t ticked_ms;	  /* last housekeeping */
 	uint64_t hurried;	  /* scavenge window of the last hurry */
 	uint64_t rng;		  /* xorshift state, for sampling */
+	uint64_t sampled_at;	  /* time-stamp counter at the last sample */
 	struct callstack *callstack; /* of its last sample */
 	char *bump, *bump_end;	  /* room for magazines */
 	size_t run_caps;	  /* bytes that magazines of large objects hold */

@@ -18,8 +18,9 @@
  *
  * Thinning. Where every object or every eighth is a sample (1 MiB, 64 KiB at the
  * default rate), a loop of malloc and free would spend its time unwinding. So a
- * record that goes on sampling more often than every QUICK cycles takes only one
- * in 1 << shift, which then counts for as many. Expectations stay what they
+ * record takes only one in 1 << shift, which then counts for as many, while its
+ * samples follow others of the thread within QUICK cycles: of any record, for a
+ * program that allocates buffers of fifty sizes samples each of them rarely. Expectations stay what they
  * are; and as each doubling is preceded by LEVEL samples of half the weight,
  * no sample ever weighs more than some 1 / LEVEL of all. A rate below THIN_FROM
  * asks for detail and is not thinned.
@@ -38,8 +39,8 @@
 enum {
 	TICK = 256,	/* mallocs of a class between ticks */
 	TICK_HURRY = 8, /* while idle memory waits to be given back */
-	QUICK = 1 << 15,     /* cycles, 10 to 16 us: a hundred samples' cost */
-	SHIFT_MAX = 12,	     /* at 3 ns a pair that is one sample in 12 us */
+	QUICK = 1 << 17,     /* cycles, 40 to 60 us: a hundred samples' cost */
+	SHIFT_MAX = 14,	     /* at 3 ns a pair that is one sample in 50 us */
 	LEVEL = 256,	     /* samples before the shift grows */
 	THIN_FROM = 1 << 16, /* bytes of rate */
 };
@@ -138,7 +139,7 @@ static uint64_t draw(struct mcache *mc, unsigned r)
 }
 
 /* A sample was taken: how thin should the next be? */
-static void adapt(struct mcache_cold *cold)
+static void adapt(struct mcache *mc, struct mcache_cold *cold)
 {
 	uint64_t now, since;
 
@@ -146,8 +147,8 @@ static void adapt(struct mcache_cold *cold)
 	if (load_relaxed(&rate) < THIN_FROM || sandboxed == SANDBOX_STRICT)
 		return;
 	now = __builtin_ia32_rdtsc();
-	since = now - cold->sampled_at;
-	cold->sampled_at = now;
+	since = now - mc->sampled_at;
+	mc->sampled_at = now;
 	if (since >= QUICK) {
 		cold->quick = 0;
 		if (since > 4 * QUICK && cold->shift > 0)
@@ -169,7 +170,7 @@ int tick_huge(struct mcache *mc, size_t bytes)
 		return load_relaxed(&rate) ? 0 : -1;
 	if (minus_ln(uniform(mc)) >= chance(bytes, shift))
 		return -1;
-	adapt(cold);
+	adapt(mc, cold);
 	return (int)shift;
 }
 
@@ -274,7 +275,7 @@ static int sample_due(struct mcache *mc, unsigned r)
 		cold->sample_left = UINT64_MAX; /* a sample maps memory */
 		return -1;
 	}
-	adapt(cold);
+	adapt(mc, cold);
 	if (cold->shift != shift)
 		cold->chance = chance(rec_bytes(r), cold->shift);
 	cold->sample_left = draw(mc, r);

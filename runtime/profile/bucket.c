@@ -8,14 +8,21 @@
  *
  *	stack 42 -> bucket 7 (48 bytes) -> bucket 3 (16 bytes) -> 0
  *
+ * Most stacks have a handful of sizes. Where one allocates buffers of sixty
+ * sizes, each sample of a list that long would cost a cache miss a bucket; so
+ * recent[] remembers one bucket for each hash of stack and size.
+ *
  * Invariants:
  *   I1  a bucket in a list has the list's stack, and no two have one size;
  *   I2  a bucket with stack == 0 is in no list: it is being made, or lost a
- *       race and stays empty.
+ *       race and stays empty;
+ *   I3  recent[] holds numbers of buckets that were in a list once, and a
+ *       bucket never leaves its list: a hint is checked, and then it is right.
  *
  * Locks: none. New buckets go in front by compare-and-swap; whoever loses
- * looks at the list again. A table by hash was not needed: a stack has a
- * handful of sizes, and sampled frees keep the pointer.
+ * looks at the list again. Rejected: a table by hash in place of the lists (a
+ * small one gets long chains where every allocation is recorded, a large one
+ * touches a page for each bucket of a process that has few).
  */
 #include "profile/bucket.h"
 #include "os/sysmem.h"
@@ -25,12 +32,15 @@ enum {
 	CHUNK_SHIFT = 12,
 	CHUNK_BUCKETS = 1 << CHUNK_SHIFT, /* 192 KiB */
 	NCHUNK = 1 << 12,		  /* 16 Mi buckets, 768 MiB */
+	NRECENT = 1 << 10,		  /* one page */
 };
 
 static struct {
 	uint32_t used; /* numbers handed out, 0 included */
 	struct bucket *chunk[NCHUNK];
 } buckets = {.used = 1};
+
+static uint32_t recent[NRECENT]; /* bucket numbers, or 0 */
 
 static struct bucket *bucket_of(uint32_t number)
 {
@@ -66,39 +76,37 @@ static uint32_t take_number(void)
 	return old;
 }
 
-static struct bucket *find(uint32_t number, uint64_t size)
+/* The one with this size, in the list that begins with number; or 0. */
+static uint32_t find(uint32_t number, uint64_t size)
 {
 	while (number) {
-		struct bucket *b = bucket_of(number);
+		const struct bucket *b = bucket_of(number);
 
 		if (b->size == size)
-			return b;
+			break;
 		number = b->next;
 	}
-	return NULL;
+	return number;
 }
 
-struct bucket *bucket_get(uint32_t stack, uint64_t size)
+/* In the list of a stack, where it is put if need be; 0: no memory. */
+static uint32_t find_or_add(uint32_t stack, uint64_t size)
 {
-	uint32_t *list, first, number;
+	uint32_t *list = stacktab_bucket(stack), first, number, other;
 	struct bucket *b;
 
-	if (!stack)
-		return NULL;
-	list = stacktab_bucket(stack);
 	/* acquire [bucket]: the list is read below. */
 	first = load_acquire(list);
-	b = find(first, size);
-	if (likely(b))
-		return b;
+	number = find(first, size);
+	if (likely(number))
+		return number;
 	number = take_number();
 	if (!number)
-		return NULL;
+		return 0;
 	b = bucket_of(number);
 	b->size = size;
 	for (;;) {
-		struct bucket *other = find(first, size);
-
+		other = find(first, size);
 		if (other)
 			return other;
 		b->next = first;
@@ -109,7 +117,27 @@ struct bucket *bucket_get(uint32_t stack, uint64_t size)
 	}
 	/* release [bucket-stack]: bucket_at() reads the rest of it. */
 	store_release(&b->stack, stack);
-	return b;
+	return number;
+}
+
+struct bucket *bucket_get(uint32_t stack, uint64_t size)
+{
+	uint64_t hash = (stack ^ size << 19) * 0x9e3779b97f4a7c15;
+	uint32_t *hint = &recent[hash >> 54];
+	uint32_t number = load_relaxed(hint);
+	struct bucket *b;
+
+	if (!stack)
+		return NULL;
+	if (likely(number)) {
+		b = bucket_of(number);
+		/* acquire [bucket-stack]: size was stored before. */
+		if (likely(load_acquire(&b->stack) == stack && b->size == size))
+			return b;
+	}
+	number = find_or_add(stack, size);
+	store_relaxed(hint, number);
+	return number ? bucket_of(number) : NULL;
 }
 
 size_t bucket_count(void)

@@ -20,7 +20,8 @@ struct bucket {
 
 /*
  * The bucket of a stack and an object size, made if need be. Sizes are meant
- * to be few for one stack (slot sizes, or 0 for all): they form a list.
+ * to be few for one stack (slot sizes, or 0 for all): they form a list, with a
+ * shortcut to those that were asked for lately.
  *
  * Returns NULL for stack 0 and when there is no memory.
  */
