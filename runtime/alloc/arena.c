@@ -208,3 +208,15 @@ void arena_shed(size_t limit)
 	window.max_arenas = n;
 	window.grow = MIB;
 }
+
+void arena_idle(size_t arena)
+{
+	struct mspan **spans = arenas[arena]->spans;
+	uintptr_t lo = ALIGN_UP((uintptr_t)spans, (uintptr_t)OS_PAGE);
+	uintptr_t hi = ALIGN_DOWN((uintptr_t)(spans + ARENA_PAGES),
+		(uintptr_t)OS_PAGE);
+
+	sysmem_release((void *)lo, hi - lo);
+	sysmem_release(window_code + arena * ARENA_PAGES,
+		ARENA_PAGES * sizeof(*window_code));
+}

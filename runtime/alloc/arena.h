@@ -69,6 +69,12 @@ size_t arena_grow(size_t npages, size_t *got);
  */
 void arena_shed(size_t limit);
 
+/*
+ * All pages of this arena are free and have no memory: nor need their entries
+ * in the tables, which read as before or as NULL. Under mheap.lock.
+ */
+void arena_idle(size_t arena);
+
 static ALWAYS_INLINE size_t arena_page(uintptr_t p)
 {
 	return (p - window_base) >> PAGE_SHIFT; /* huge if p is below base */

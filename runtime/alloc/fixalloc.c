@@ -2,18 +2,21 @@
 /*
  * fixalloc: objects of one size, outside the heap.
  *
- *	chunk (64 KiB, aligned)   | head | o | o | o | never used ...
- *	                             \____free list, through the first words
+ *	chunk (64 KiB, aligned)   | head* | o | o | o | never used ...
+ *	                              |    \____free list, through first words
+ *	heads (a page at a time)  | head | head | head | ...
  *
  * Go's never gives anything back. A burst of small spans would then leave
  * megabytes of descriptors behind in a process that has become small again, so
  * chunks count their objects, and one that is empty loses its memory (not its
- * address space, nor its place in the books).
+ * address space, nor its place in the books). Heads lie apart, for a list of
+ * empty chunks that runs through them would keep a page of each.
  *
  * Invariants:
  *   X1  a chunk is on partial if it has an object and room for another, on
  *       empty if it has no object, on no list if it is full;
- *   X2  used is the number of objects that are out.
+ *   X2  used is the number of objects that are out;
+ *   X3  a chunk that has memory begins with the address of its head.
  */
 #include "alloc/fixalloc.h"
 #include "base/atomics.h"
@@ -27,12 +30,13 @@ enum {
 
 struct fixchunk {
 	struct fixchunk *next, *prev;
+	char *mem;     /* CHUNK bytes */
 	void *free;    /* linked through the first word */
 	uint32_t used; /* objects that are out */
 	uint32_t top;  /* bytes from here on were never used */
 };
 
-enum { FIRST = (sizeof(struct fixchunk) + 63) & ~63 };
+enum { FIRST = 64 }; /* keeps objects apart by cache lines */
 
 static void push(struct fixchunk **list, struct fixchunk *c)
 {
@@ -58,10 +62,25 @@ static bool has_room(const struct fixalloc *f, const struct fixchunk *c)
 	return c->free || c->top + f->size <= CHUNK;
 }
 
+static struct fixchunk *new_head(struct fixalloc *f)
+{
+	char *p = f->heads;
+
+	if (f->heads_end - p < (ptrdiff_t)sizeof(struct fixchunk)) {
+		p = sysmem_map(NULL, OS_PAGE, f->kind);
+		if (!p)
+			return NULL;
+		f->heads_end = p + OS_PAGE;
+	}
+	f->heads = p + sizeof(struct fixchunk);
+	return (struct fixchunk *)p;
+}
+
 /* Memory that was never used. */
 static struct fixchunk *new_chunk(struct fixalloc *f)
 {
 	char *p = f->region;
+	struct fixchunk *c;
 
 	if (f->region_end - p < CHUNK) {
 		p = sysmem_map(NULL, REGION, f->kind);
@@ -69,9 +88,14 @@ static struct fixchunk *new_chunk(struct fixalloc *f)
 			return NULL;
 		f->region_end = p + REGION;
 		p = (char *)ALIGN_UP((uintptr_t)p, (uintptr_t)CHUNK);
+		f->region = p;
 	}
+	c = new_head(f);
+	if (!c)
+		return NULL;
+	c->mem = p;
 	f->region = p + CHUNK;
-	return (struct fixchunk *)p;
+	return c;
 }
 
 /* A chunk with room on the partial list; NULL: no memory. */
@@ -88,6 +112,7 @@ static struct fixchunk *chunk_with_room(struct fixalloc *f)
 		c = new_chunk(f);
 	if (!c)
 		return NULL;
+	*(struct fixchunk **)c->mem = c;
 	c->top = FIRST;
 	c->used = 0;
 	c->free = NULL;
@@ -107,7 +132,7 @@ void *fixalloc_alloc(struct fixalloc *f)
 		c->free = *(void **)p;
 		memset(p, 0, f->size);
 	} else {
-		p = (char *)c + c->top;
+		p = c->mem + c->top;
 		c->top += (uint32_t)f->size;
 	}
 	c->used++;
@@ -119,7 +144,7 @@ void *fixalloc_alloc(struct fixalloc *f)
 
 void fixalloc_free(struct fixalloc *f, void *p)
 {
-	struct fixchunk *c = (void *)ALIGN_DOWN(
+	struct fixchunk *c = *(struct fixchunk **)ALIGN_DOWN(
 		(uintptr_t)p, (uintptr_t)CHUNK);
 	bool had_room = has_room(f, c);
 
@@ -133,8 +158,7 @@ void fixalloc_free(struct fixalloc *f, void *p)
 	if (c->used > 0 || (f->partial == c && !c->next))
 		return;
 	unlink_chunk(&f->partial, c);
-	if (!sysmem_release((char *)c + OS_PAGE, CHUNK - OS_PAGE) ||
-		!sysmem_release(c, OS_PAGE))
-		memset(c, 0, CHUNK); /* refused; objects start out zeroed */
+	if (!sysmem_release(c->mem, CHUNK))
+		memset(c->mem, 0, CHUNK); /* refused; objects start zeroed */
 	push(&f->empty, c);
 }

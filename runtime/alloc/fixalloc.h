@@ -17,6 +17,7 @@ struct fixalloc {
 	struct fixchunk *partial; /* chunks with room, linked both ways */
 	struct fixchunk *empty;	  /* chunks without an object or memory */
 	char *region, *region_end; /* chunks that were never used */
+	char *heads, *heads_end;   /* room for heads of chunks */
 };
 
 /* A zeroed object, or NULL when the kernel refuses. */

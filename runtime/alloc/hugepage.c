@@ -19,11 +19,8 @@
  * administrator has said "never", all of this is advice that is not taken.
  */
 #include "alloc/hugepage.h"
-#include "alloc/arena.h"
 #include "alloc/mheap.h"
-#include "os/sysmem.h"
 
-enum { BLOCK_PAGES = HUGE_PAGE >> PAGE_SHIFT };
 #define HUGE_FROM (32 * MIB)
 
 _Static_assert(ARENA_PAGES / BLOCK_PAGES == 32, "bits of arena.huge");
@@ -51,6 +48,13 @@ void hugepage_want(size_t page, size_t npages)
 		sysmem_hugepage((void *)arena_addr(b * BLOCK_PAGES), HUGE_PAGE,
 			true);
 	}
+}
+
+bool hugepage_asked(size_t page)
+{
+	uint32_t bit, *w = word(page / BLOCK_PAGES, &bit);
+
+	return *w & bit;
 }
 
 void hugepage_broken(size_t page, size_t npages)

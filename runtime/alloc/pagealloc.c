@@ -406,6 +406,28 @@ void pagealloc_added(size_t page, size_t npages)
 	joined(page, npages);
 }
 
+/*
+ * The first touch of a huge page has populated all of it: what was never used
+ * of such a block has memory all the same, although its scav bits are set.
+ */
+static void release_populated(size_t arena, size_t i, size_t npages)
+{
+	struct arena *a = arenas[arena];
+	size_t hi = ALIGN_UP(i + npages, (size_t)BLOCK_PAGES), end;
+
+	for (size_t k = ALIGN_DOWN(i, (size_t)BLOCK_PAGES); k < hi; k = end) {
+		bool scav = test(a->scav, k);
+		size_t page = arena * ARENA_PAGES + k;
+
+		for (end = k + 1; end % BLOCK_PAGES; end++)
+			if (test(a->scav, end) != scav)
+				break;
+		if (scav && hugepage_asked(page))
+			sysmem_release((void *)arena_addr(page),
+				(end - k) << PAGE_SHIFT);
+	}
+}
+
 /* Give back the free, resident pages of one chunk, top down. */
 static size_t scavenge_chunk(size_t arena, size_t c, size_t npages)
 {
@@ -428,6 +450,7 @@ static size_t scavenge_chunk(size_t arena, size_t c, size_t npages)
 
 		if (!sysmem_release((void *)addr, (end - i) << PAGE_SHIFT))
 			break; /* refused: advice only */
+		release_populated(arena, i, end - i);
 		hugepage_broken(arena * ARENA_PAGES + i, end - i);
 		fill(a->scav, i, end - i, true);
 		done += end - i;
@@ -440,12 +463,18 @@ size_t pagealloc_scavenge(size_t npages)
 	size_t done = 0;
 
 	for (size_t i = window.narenas; i-- > 0 && done < npages;) {
+		size_t before = done;
+
 		refresh(i);
 		if (sum[i].max == 0)
 			continue;
 		for (size_t c = ARENA_CHUNKS; c-- > 0 && done < npages;)
 			if (arenas[i]->chunk[c].max)
 				done += scavenge_chunk(i, c, npages - done);
+		if (done > before && sum[i].max == ARENA_PAGES &&
+			popcount(arenas[i]->scav, 0, ARENA_PAGES) ==
+				ARENA_PAGES)
+			arena_idle(i);
 	}
 	return done;
 }

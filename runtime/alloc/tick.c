@@ -20,10 +20,10 @@
  * default rate), a loop of malloc and free would spend its time unwinding. So a
  * record takes only one in 1 << shift, which then counts for as many, while its
  * samples follow others of the thread within QUICK cycles: of any record, for a
- * program that allocates buffers of fifty sizes samples each of them rarely. Expectations stay what they
- * are; and as each doubling is preceded by LEVEL samples of half the weight,
- * no sample ever weighs more than some 1 / LEVEL of all. A rate below THIN_FROM
- * asks for detail and is not thinned.
+ * program that allocates buffers of fifty sizes samples each of them rarely.
+ * Expectations stay what they are; and as each doubling is preceded by LEVEL
+ * samples of half the weight, no sample ever weighs more than some 1 / LEVEL of
+ * all. A rate below THIN_FROM asks for detail and is not thinned.
  *
  * Invariant T1: outside the slow paths left >= 0, and sample_left > 0 or
  * left > 0, where a rate is set.
