@@ -11,11 +11,11 @@
  * reads. Comparing them is three loads a frame that do not wait for each
  * other, where a walk is a chain of dependent loads: 0.5 ns against 4.
  *
- *	frame[0] main                      |  outermost
- *	frame[1] serve       compared      |
- *	frame[2] parse       <-- met here  |
- *	frame[3] list_new ┐ replaced by    |  tmp[1] string_new
- *	frame[4] grow     ┘ what is walked v  tmp[0] xmalloc
+ *	0 main                      |  outermost
+ *	1 serve       compared      |
+ *	2 parse       <-- met here  |
+ *	3 list_new ┐ replaced by    |  tmp[1] string_new
+ *	4 grow     ┘ what is walked v  tmp[0] xmalloc
  *
  * The words read are the return addresses, at sp - 8 of the frame outside,
  * and, where a later CFA depends on it, the saved rbp. Steps that read more
@@ -26,11 +26,11 @@
  * only the last one or two blocks are looked up.
  *
  * Invariants, walked by callstack_check():
- *   I1  sp grows strictly from frame[n - 1] to frame[0], except across ODD;
+ *   I1  sp grows strictly from frame n - 1 to frame 0, except across ODD;
  *   I2  NEEDS is set in a frame iff a CFA outside of it was computed from the
  *       rbp that the frame has (USES: its own CFA);
- *   I3  chain[i] is the id of frames [base, base + 8 * (i + 1)), of full
- *       blocks at least;
+ *   I3  chain[i] is the id of frames [base, base + STACK_BLOCK * (i + 1)),
+ *       of full blocks at least;
  *   I4  frames outside the reach of the last capture may be out of date: each
  *       capture compares all that it uses.
  *
@@ -71,6 +71,7 @@ enum {
 #define FROM_NEEDS (1ul << 60)
 #define FROM_ADDR(from) ((from) & (FROM_NEEDS - 1))
 
+/* A frame on the way to frame[]. */
 struct frame {
 	uintptr_t pc, sp, bp;
 	uintptr_t from; /* where the step to this frame found bp, and flags */
@@ -80,18 +81,26 @@ struct callstack {
 	/* The caller of the capture in progress; sp 0: there is none. */
 	struct unwind_regs busy;
 	uint32_t nested;	/* captures since busy was set, see enter() */
-	uint32_t rules, ranges; /* epochs that frame[] belongs to */
+	uint32_t rules, ranges; /* epochs that the frames belong to */
 	struct stackrange range;
-	size_t n;
-	bool whole;  /* frame[0] is the outermost one there is */
+	size_t n;    /* frames */
+	bool whole;  /* frame 0 is the outermost one there is */
 	size_t base; /* chain[] begins at this frame; SIZE_MAX: nowhere */
 	uint32_t generation;
 	uint32_t id; /* of frames [base, n) */
 	uint32_t chain[STACK_MAX / STACK_BLOCK + 1];
-	struct frame frame[CAP]; /* outermost first */
-	struct frame tmp[CAP];	 /* a walk in progress, innermost first */
-	void *scratch[STACK_MAX + OWN];
-	uintptr_t pc[STACK_MAX];
+
+	/* The frames, outermost first; from as in struct frame. */
+	uintptr_t pc[CAP], sp[CAP], bp[CAP], from[CAP];
+	uint64_t h[CAP]; /* stacktab_mix() of the block up to here */
+
+	/* Frames with FROM_CHECK, outermost first; and some that had it. */
+	uint16_t check[CAP];
+	size_t nchecks;
+
+	struct frame tmp[CAP]; /* a walk in progress, innermost first */
+	void *scratch[STACK_MAX + OWN]; /* for libunwind */
+	uintptr_t other[STACK_MAX];	/* a stack by other means */
 };
 
 struct walk {
@@ -99,7 +108,7 @@ struct walk {
 	struct unwind_state st;
 	size_t max;
 	size_t d;      /* frames in tmp */
-	size_t shared; /* frames of cs->frame that are still right */
+	size_t shared; /* frames of cs that are still right */
 	enum step end; /* why it ended, STEP_SP: not at an end */
 };
 
@@ -135,52 +144,62 @@ static uint32_t plain(const struct unwind_regs *r, size_t max)
 }
 
 /*
- * Frame i of those that hold, joined in frame t with rbp bp: the rbp there.
+ * Frame i of those that hold, met in frame t with rbp bp: the rbp there.
  * Frames that nobody needs it of have not been compared.
  */
 static uintptr_t true_bp(
 	const struct callstack *cs, size_t i, size_t t, uintptr_t bp)
 {
 	for (; i < t; i++)
-		if (FROM_ADDR(cs->frame[i].from))
-			return stack_word(FROM_ADDR(cs->frame[i].from));
+		if (FROM_ADDR(cs->from[i]))
+			return stack_word(FROM_ADDR(cs->from[i]));
 	return bp;
 }
 
+/* The step to frame i does not give what it gave, or may not. */
+static bool step_differs(const struct callstack *cs, size_t i)
+{
+	uintptr_t from = cs->from[i];
+
+	if (!(from & FROM_CHECK))
+		return false;
+	return from & FROM_ODD || stack_word(FROM_ADDR(from)) != cs->bp[i];
+}
+
 /* The outermost frame, not beyond stop, that frame t still leads to. */
-static size_t hold(const struct callstack *cs, size_t t, size_t stop)
+static ALWAYS_INLINE size_t hold(
+	const struct callstack *cs, size_t t, size_t stop)
 {
-	const struct frame *f = &cs->frame[t], *end = &cs->frame[stop];
+	const uintptr_t *pc = &cs->pc[stop], *sp = &cs->sp[stop];
+	size_t left = t - stop;
 
-	for (; f > end; f--) {
-		uintptr_t from = f[-1].from;
-
-		if (stack_word(f[-1].sp - 8) != f[-1].pc)
-			break;
-		if (unlikely(from & FROM_CHECK) &&
-			(from & FROM_ODD ||
-				stack_word(FROM_ADDR(from)) != f[-1].bp))
-			break;
-	}
-	return (size_t)(f - cs->frame);
+	while (left && stack_word(sp[left - 1] - 8) == pc[left - 1])
+		left--;
+	stop += left;
+	for (size_t k = cs->nchecks; k-- > 0 && cs->check[k] >= stop;)
+		if (cs->check[k] < t && step_differs(cs, cs->check[k]))
+			return cs->check[k] + 1;
+	return stop;
 }
 
-/* From f and from st, a walk would go the same way. */
-static bool meets(const struct frame *f, const struct unwind_state *st)
+/* From frame i and from st, a walk would go the same way. */
+static ALWAYS_INLINE bool meets(
+	const struct callstack *cs, size_t i, const struct unwind_state *st)
 {
-	return f->sp == st->sp && f->pc == st->pc &&
-	       (f->bp == st->bp || !(f->from & FROM_NEEDS));
+	return cs->sp[i] == st->sp && cs->pc[i] == st->pc &&
+	       (cs->bp[i] == st->bp || !(cs->from[i] & FROM_NEEDS));
 }
 
-/* Frame f, where st was met, was reached by another step than last time. */
-static void meet(struct frame *f, const struct unwind_state *st)
+/* Frame i, where st was met, was reached by another step than last time. */
+static ALWAYS_INLINE void meet(
+	struct callstack *cs, size_t i, const struct unwind_state *st)
 {
-	uintptr_t from = st->from | (f->from & (FROM_USES | FROM_NEEDS));
+	uintptr_t from = st->from | (cs->from[i] & (FROM_USES | FROM_NEEDS));
 
 	if (from & FROM_ODD || (from & FROM_NEEDS && FROM_ADDR(from)))
 		from |= FROM_CHECK;
-	f->from = from;
-	f->bp = st->bp;
+	cs->from[i] = from;
+	cs->bp[i] = st->bp;
 }
 
 static ALWAYS_INLINE enum step step(
@@ -193,6 +212,16 @@ static ALWAYS_INLINE enum step step(
 	return s;
 }
 
+/* Bring check[] up to date for frames from first on. */
+static COLD void note_checks(struct callstack *cs, size_t first, size_t n)
+{
+	while (cs->nchecks && cs->check[cs->nchecks - 1] >= first)
+		cs->nchecks--;
+	for (size_t i = first; i < n; i++)
+		if (cs->from[i] & FROM_CHECK)
+			cs->check[cs->nchecks++] = (uint16_t)i;
+}
+
 /*
  * Take frames t to i, which hold, as if they had just been walked. False if
  * that makes enough frames.
@@ -202,15 +231,14 @@ static bool take_back(struct walk *w, size_t i, size_t t, uintptr_t bp)
 	struct callstack *cs = w->cs;
 
 	for (size_t k = t + 1; k-- > i;) {
-		struct frame *f = &cs->tmp[w->d];
-
 		if (w->d == w->max + SLACK)
 			return false;
-		w->d++;
-		*f = cs->frame[k];
-		if (k < t && FROM_ADDR(f->from))
-			bp = stack_word(FROM_ADDR(f->from));
-		f->bp = bp;
+		if (k < t && FROM_ADDR(cs->from[k]))
+			bp = stack_word(FROM_ADDR(cs->from[k]));
+		cs->tmp[w->d++] = (struct frame){.pc = cs->pc[k],
+			.sp = cs->sp[k],
+			.bp = bp,
+			.from = cs->from[k]};
 	}
 	return true;
 }
@@ -221,40 +249,57 @@ static bool no_code(uintptr_t pc)
 }
 
 /*
- * The walk has met frame t. Go along the copy as far as it holds, and farther
- * as long as single steps lead back to it. True: that settles the rest of the
- * stack. False: frames t to *j were put in tmp, and the walk goes on from
- * w->st, with frames outside of *j still to be met.
+ * The walk has met frame t, and frames t to i hold, but that does not settle
+ * it: frame i - 1 does not, or more frames are needed than there are. Go on,
+ * as long as single steps lead back to frames that are there. True: that
+ * settles the rest of the stack. False: frames t to *j were put in tmp, and
+ * the walk goes on from w->st, with frames outside of *j still to be met.
  */
-static bool rejoin(struct walk *w, size_t t, size_t *j)
+static COLD bool rejoin(
+	struct walk *w, size_t i, size_t t, size_t stop, bool more, size_t *j)
 {
 	struct callstack *cs = w->cs;
-	size_t want = w->max > w->d ? w->max - w->d : 1;
-	size_t stop = t + 1 > want ? t + 1 - want : 0, i = t;
 	uintptr_t bp = w->st.bp;
 	enum step s;
 
-	meet(&cs->frame[t], &w->st);
-	for (;;) {
-		i = hold(cs, i, stop);
-		if (i == stop && (i || cs->whole || t + 1 == want))
-			break;
-		w->st = (struct unwind_state){.pc = cs->frame[i].pc,
-			.sp = cs->frame[i].sp,
+	while (i > stop || (more && !cs->whole)) {
+		w->st = (struct unwind_state){.pc = cs->pc[i],
+			.sp = cs->sp[i],
 			.bp = true_bp(cs, i, t, bp)};
 		s = step(&w->st, &cs->range);
 		w->end = s >= STEP_END ? s : STEP_SP;
-		if (i == 0 && (s >= STEP_END || no_code(w->st.pc)))
+		if (!i && (s >= STEP_END || no_code(w->st.pc)))
 			break; /* it ends here as it did last time */
-		if (s >= STEP_END || !i || !meets(&cs->frame[i - 1], &w->st)) {
+		if (s >= STEP_END || !i || !meets(cs, i - 1, &w->st)) {
 			*j = i;
 			if (take_back(w, i, t, bp))
 				return false;
 			w->end = STEP_SP;
 			return true;
 		}
-		meet(&cs->frame[--i], &w->st);
+		meet(cs, --i, &w->st);
+		i = hold(cs, i, stop);
 	}
+	note_checks(cs, 0, cs->n);
+	w->shared = t + 1;
+	return true;
+}
+
+/*
+ * The walk has met frame t: w->st is there. Go along the copy as far as is
+ * needed and as it holds. Returns as rejoin().
+ */
+static ALWAYS_INLINE bool join(struct walk *w, size_t t, size_t *j)
+{
+	struct callstack *cs = w->cs;
+	size_t want = w->max > w->d ? w->max - w->d : 1;
+	size_t stop = t + 1 > want ? t + 1 - want : 0, i;
+	bool more = t + 1 < want;
+
+	meet(cs, t, &w->st);
+	i = hold(cs, t, stop);
+	if (unlikely(i > stop || (more && !cs->whole)))
+		return rejoin(w, i, t, stop, more, j);
 	w->shared = t + 1;
 	return true;
 }
@@ -263,25 +308,25 @@ static bool rejoin(struct walk *w, size_t t, size_t *j)
  * Go on from w->st until frame *j - 1 or one outside of it is met. False if
  * the walk ends before: at the end of the stack, or at enough frames.
  */
-static bool walk_new(struct walk *w, size_t *j)
+static ALWAYS_INLINE bool walk_new(struct walk *w, size_t *j)
 {
 	struct callstack *cs = w->cs;
 	struct unwind_state st = w->st; /* in registers */
-	const struct frame *old = &cs->frame[*j];
 	struct frame *f = &cs->tmp[w->d], *limit = &cs->tmp[w->max + SLACK];
-	enum step s = STEP_SP;
+	size_t old = *j;
+	bool met = false;
+	enum step s;
 
 	for (;;) {
-		while (old > cs->frame && old[-1].sp < st.sp)
+		while (old && cs->sp[old - 1] < st.sp)
 			old--;
-		if (old > cs->frame && meets(&old[-1], &st))
+		met = old && meets(cs, old - 1, &st);
+		if (met || f == limit)
 			break;
-		if (f == limit) {
-			old = NULL;
-			break;
-		}
-		*f = (struct frame){
-			.pc = st.pc, .sp = st.sp, .bp = st.bp, .from = st.from};
+		f->pc = st.pc;
+		f->sp = st.sp;
+		f->bp = st.bp;
+		f->from = st.from;
 		s = step(&st, &cs->range);
 		if (s == STEP_BP)
 			f->from |= FROM_USES;
@@ -289,14 +334,13 @@ static bool walk_new(struct walk *w, size_t *j)
 		if (unlikely(s >= STEP_END)) {
 			w->end = s;
 			f -= s == STEP_NONE; /* the last one is no frame */
-			old = NULL;
 			break;
 		}
 	}
 	w->st = st;
 	w->d = (size_t)(f - cs->tmp);
-	*j = old ? (size_t)(old - cs->frame) : 0;
-	return old != NULL;
+	*j = old;
+	return met;
 }
 
 /* Fill tmp with the frames inside those that are shared. */
@@ -304,71 +348,106 @@ static void walk(struct walk *w)
 {
 	size_t j = w->cs->n;
 
-	w->d = w->shared = 0;
-	w->end = STEP_SP;
-	while (walk_new(w, &j) && !rejoin(w, j - 1, &j) && w->end < STEP_END)
+	while (walk_new(w, &j) && !join(w, j - 1, &j) && w->end < STEP_END)
 		;
 }
 
-/* Make frame[] what the walk found. */
-static void update(struct walk *w)
+/* Make room for more frames: forget the outermost ones. */
+static COLD void drop_outer(struct walk *w)
 {
 	struct callstack *cs = w->cs;
-	size_t n = w->shared, drop = 0;
+	size_t n = w->shared, drop = MIN(n, n + w->d - (w->max + SLACK));
+
+	for (size_t i = drop; i < n; i++) {
+		cs->pc[i - drop] = cs->pc[i];
+		cs->sp[i - drop] = cs->sp[i];
+		cs->bp[i - drop] = cs->bp[i];
+		cs->from[i - drop] = cs->from[i];
+	}
+	w->shared -= drop;
+	note_checks(cs, 0, w->shared);
+	cs->whole = false;
+	cs->base = SIZE_MAX;
+}
+
+/* The flags of the frames that were pushed on the first n. */
+static COLD void set_flags(struct callstack *cs, size_t n)
+{
 	uintptr_t needs = 0;
 
-	if (n + w->d > CAP) {
-		drop = MIN(n, n + w->d - (w->max + SLACK));
-		for (size_t i = drop; i < n; i++)
-			cs->frame[i - drop] = cs->frame[i];
-		n = w->shared -= drop;
-	}
-	if (drop || !n) {
-		cs->whole = !n && w->end == STEP_END;
-		cs->base = SIZE_MAX;
-	}
-	if (n && !FROM_ADDR(cs->frame[n - 1].from))
-		needs = cs->frame[n - 1].from & FROM_NEEDS;
-	while (w->d) {
-		struct frame *f = &cs->frame[n++];
-		uintptr_t from;
+	if (n && !FROM_ADDR(cs->from[n - 1]))
+		needs = cs->from[n - 1] & FROM_NEEDS;
+	for (size_t i = n; i < cs->n; i++) {
+		uintptr_t from = cs->from[i] & ~(FROM_NEEDS | FROM_CHECK);
 
-		*f = cs->tmp[--w->d];
-		from = f->from & ~(FROM_NEEDS | FROM_CHECK);
 		from |= from & FROM_USES ? FROM_NEEDS : needs;
 		needs = FROM_ADDR(from) ? 0 : from & FROM_NEEDS;
 		if (from & FROM_ODD || (from & FROM_NEEDS && !needs))
 			from |= FROM_CHECK;
-		f->from = from;
+		cs->from[i] = from;
+	}
+	note_checks(cs, n ? n - 1 : 0, cs->n);
+}
+
+/* Put what the walk found on top of the shared frames. */
+static ALWAYS_INLINE void update(struct walk *w)
+{
+	struct callstack *cs = w->cs;
+	const struct frame *f = &cs->tmp[w->d];
+	uintptr_t flags = 0;
+	size_t n;
+
+	if (unlikely(w->shared + w->d > CAP))
+		drop_outer(w);
+	n = w->shared;
+	if (n)
+		flags = cs->from[n - 1];
+	else
+		cs->whole = w->end == STEP_END;
+	while (f > cs->tmp) {
+		f--;
+		cs->pc[n] = f->pc;
+		cs->sp[n] = f->sp;
+		cs->bp[n] = f->bp;
+		cs->from[n++] = f->from;
+		flags |= f->from;
 	}
 	cs->n = n;
+	/*
+	 * In code without frame pointers there are none. What check[] then has
+	 * from n on is out of date, but in order.
+	 */
+	if (flags & ~FROM_ADDR(flags))
+		set_flags(cs, w->shared);
 }
 
 /* The id of the innermost max frames. */
-static uint32_t intern(struct walk *w)
+static ALWAYS_INLINE uint32_t intern(struct walk *w)
 {
 	struct callstack *cs = w->cs;
 	size_t n = cs->n, base = n > w->max ? n - w->max : 0, at = base;
-	uint32_t generation = modules_generation(), id;
-	uintptr_t pc[STACK_BLOCK];
+	uint32_t generation = modules_generation();
+	uint32_t id = stacktab_root(generation), *chain = cs->chain;
+	size_t hashed = 0; /* frames whose h is right */
 
-	id = stacktab_root(generation);
-	if (base == cs->base && generation == cs->generation &&
-		w->shared > base) {
+	if (likely(base == cs->base && generation == cs->generation &&
+		    w->shared > base)) {
 		size_t blocks = (w->shared - base) / STACK_BLOCK;
 
+		hashed = w->shared;
 		at += blocks * STACK_BLOCK;
+		chain += blocks;
 		if (blocks)
-			id = cs->chain[blocks - 1];
+			id = chain[-1];
 	}
 	while (at < n && id) {
-		size_t take = MIN(n - at, (size_t)STACK_BLOCK);
+		size_t end = MIN(n, at + STACK_BLOCK), i = MAX(at, hashed);
+		uint64_t h = i > at ? cs->h[i - 1] : id;
 
-		for (size_t i = 0; i < take; i++)
-			pc[i] = cs->frame[at + i].pc;
-		id = stacktab_add(id, pc, take);
-		cs->chain[(at - base) / STACK_BLOCK] = id;
-		at += take;
+		for (; i < end; i++)
+			cs->h[i] = h = stacktab_mix(h, cs->pc[i]);
+		id = *chain++ = stacktab_add(id, h, &cs->pc[at], end - at);
+		at = end;
 	}
 	cs->base = id ? base : SIZE_MAX;
 	cs->generation = generation;
@@ -390,9 +469,9 @@ static COLD uint32_t ask_libunwind(struct walk *w, const struct unwind_regs *r)
 		!cfi_known(at) || no_libunwind || sandboxed != SANDBOX_NONE)
 		return 0;
 	n = unwind_libunwind(
-		r, cs->scratch, NELEM(cs->scratch), cs->pc, w->max);
+		r, cs->scratch, NELEM(cs->scratch), cs->other, w->max);
 	if (n > w->shared + w->d)
-		return stacktab_intern(cs->pc, n, modules_generation());
+		return stacktab_intern(cs->other, n, modules_generation());
 	rule_asked(at);
 	return 0;
 }
@@ -417,9 +496,9 @@ static uint32_t capture(
 		return plain(r, max);
 	walk(&w);
 	if (unlikely(w.end == STEP_FULL)) {
-		size_t n = unwind(r, &cs->range, cs->pc, max);
+		size_t n = unwind(r, &cs->range, cs->other, max);
 
-		return stacktab_intern(cs->pc, n, modules_generation());
+		return stacktab_intern(cs->other, n, modules_generation());
 	}
 	if (unlikely(w.end == STEP_LOST)) {
 		id = ask_libunwind(&w, r);
@@ -490,20 +569,24 @@ NOINLINE uint32_t callstack_capture(
 void callstack_check(const struct callstack *cs)
 {
 	uintptr_t needs = 0;
+	size_t check = 0;
 
 	INVARIANT(cs->n <= CAP && !cs->busy.sp);
 	for (size_t i = 0; i < cs->n; i++) {
-		const struct frame *f = &cs->frame[i];
-		uintptr_t from = f->from;
+		uintptr_t from = cs->from[i];
+		bool must = from & FROM_ODD ||
+			    (from & FROM_NEEDS && FROM_ADDR(from));
 
-		if (i && !(f[-1].from & FROM_ODD))
-			INVARIANT(f[-1].sp > f->sp); /* I1 */
+		if (i && !(cs->from[i - 1] & FROM_ODD))
+			INVARIANT(cs->sp[i - 1] > cs->sp[i]); /* I1 */
 		needs = from & FROM_USES ? FROM_NEEDS : needs;
 		INVARIANT((from & FROM_NEEDS) == needs); /* I2 */
 		needs = FROM_ADDR(from) ? 0 : needs;
-		INVARIANT(!!(from & FROM_CHECK) ==
-			  (from & FROM_ODD ||
-				  (from & FROM_NEEDS && FROM_ADDR(from))));
+		while (check < cs->nchecks && cs->check[check] < i)
+			check++;
+		INVARIANT(must == !!(from & FROM_CHECK));
+		if (must)
+			INVARIANT(check < cs->nchecks && cs->check[check] == i);
 	}
 	if (cs->base == SIZE_MAX)
 		return;
@@ -515,6 +598,6 @@ void callstack_check(const struct callstack *cs)
 		end = MIN(at + STACK_BLOCK, cs->n);
 		INVARIANT(n == end - cs->base); /* I3 */
 		for (size_t i = 0; i < n; i++)
-			INVARIANT(pc[i] == cs->frame[end - 1 - i].pc);
+			INVARIANT(pc[i] == cs->pc[end - 1 - i]);
 	}
 }

@@ -16,7 +16,7 @@
  */
 enum {
 	STACK_MAX = 256, /* frames of the longest stack */
-	STACK_BLOCK = 8, /* frames in a block, see stacktab.c */
+	STACK_BLOCK = 6, /* frames in a block, see stacktab.c */
 	STACK_GENERATIONS = 1 << 27,
 };
 
@@ -33,9 +33,17 @@ uint32_t stacktab_intern(const uintptr_t *pc, size_t n, uint32_t generation);
  * The same one block at a time, for a caller that knows the outer part
  * already: the stack made of outer and, inside it, pc[0..n) with the
  * *outermost* frame first. outer is stacktab_root() or an id whose stack is
- * made of full blocks; 0 < n <= STACK_BLOCK. Returns as stacktab_intern().
+ * made of full blocks; 0 < n <= STACK_BLOCK. h is outer mixed with each pc in
+ * that order. Returns as stacktab_intern().
  */
-uint32_t stacktab_add(uint32_t outer, const uintptr_t *pc, size_t n);
+uint32_t stacktab_add(uint32_t outer, uint64_t h, const uintptr_t *pc,
+	size_t n);
+
+/* The upper half of the product depends on all bits of both. */
+static inline uint64_t stacktab_mix(uint64_t h, uintptr_t pc)
+{
+	return (h ^ pc) * 0xd1310ba698dfb5ad; /* odd digits of pi */
+}
 
 /* The empty stack of a generation, for stacktab_add(). */
 static inline uint32_t stacktab_root(uint32_t generation)

@@ -89,9 +89,9 @@ static bool is_trampoline(uintptr_t pc)
 {
 	/* Asked even of modules: there are holes in them. */
 	return stackrange_readable(pc & -8ul) &&
-		stackrange_readable((pc + 8) & -8ul) &&
-		stack_word(pc) == 0x0f0000000fc0c748 &&
-		stack_word(pc + 1) == 0x050f0000000fc0c7;
+	       stackrange_readable((pc + 8) & -8ul) &&
+	       stack_word(pc) == 0x0f0000000fc0c748 &&
+	       stack_word(pc + 1) == 0x050f0000000fc0c7;
 }
 
 /* CFA = base + off, possibly through a load; what remains needs more. */
@@ -180,13 +180,37 @@ static uint64_t work_out(uintptr_t at)
 	return is_trampoline(at + 1) ? RULE_SIGNAL : RULE_GUESS;
 }
 
+static void clear(void)
+{
+	uint64_t *entry = load_relaxed(&rulecache.entry);
+	/* acquire [rulecache] */
+	size_t n = 2 * (load_acquire(&rulecache.mask) + 1);
+
+	for (size_t i = 0; i < n && entry != none; i++)
+		store_relaxed(&entry[i], 0);
+}
+
+/* The first half of the entries have a set of their own in the second half. */
+static void spread(uint64_t *entry, uintptr_t mask)
+{
+	for (size_t i = 0; i < 2 * (mask + 1); i++) {
+		uint64_t e = load_relaxed(&entry[i]);
+		uintptr_t tag = e >> RULE_SHIFT;
+		uintptr_t low = (i / 2 ^ tag) & (RULE_MIN_SETS - 1);
+		size_t to = rule_set(tag << RULE_TAG_SHIFT | low, 2 * mask + 1);
+
+		if (e && to != (i & ~1ul))
+			store_relaxed(&entry[to | (i & 1)], e);
+	}
+}
+
 /*
- * Make the table twice as large, or make it at all. The table lies in one
- * reservation of which more and more is readable; entries whose set has moved
- * are worked out again.
+ * Make the table twice as large, or make it at all. It lies in one reservation
+ * of which more and more is readable.
  */
 static void grow(void)
 {
+	uint32_t epoch = load_relaxed(&rulecache.epoch);
 	uintptr_t mask = load_relaxed(&rulecache.mask);
 	size_t set = 2 * sizeof(uint64_t), old = (mask + 1) * set;
 	uint64_t *entry = load_relaxed(&rulecache.entry);
@@ -205,8 +229,13 @@ static void grow(void)
 			sysmem_unreserve(entry, MAX_SETS * set);
 	} else if (mask + 1 < MAX_SETS &&
 		   sysmem_commit((char *)entry + old, old, SYS_BUCKHASH)) {
+		spread(entry, mask);
 		/* release [rulecache] */
 		store_release(&rulecache.mask, 2 * mask + 1);
+		/* seq_cst: a flush that did not see the new half is seen. */
+		if (__atomic_fetch_or(&rulecache.epoch, 0, __ATOMIC_SEQ_CST) !=
+			epoch)
+			clear();
 	}
 	store_relaxed(&replaced, 0);
 	store_release(&growing, 0); /* release [growing] */
@@ -229,7 +258,7 @@ static void remember(uintptr_t at, uint64_t rule)
 	if (front >> RULE_SHIFT != e >> RULE_SHIFT) {
 		if (load_relaxed(&set[1]) &&
 			add_relaxed(&replaced, 1) >
-				load_relaxed(&rulecache.mask))
+				load_relaxed(&rulecache.mask) / 4)
 			grow();
 		store_relaxed(&set[1], front);
 	}
@@ -267,12 +296,7 @@ void rule_asked(uintptr_t at)
 
 void rule_flush(void)
 {
-	uint64_t *entry = load_relaxed(&rulecache.entry);
-
-	/* seq_cst: the epoch before the loop; see rule_fill(). */
+	/* seq_cst: the epoch before the entries; see rule_fill(). */
 	__atomic_fetch_add(&rulecache.epoch, 1, __ATOMIC_SEQ_CST);
-	if (entry == none)
-		return;
-	for (size_t i = 0; i <= 2 * load_relaxed(&rulecache.mask) + 1; i++)
-		store_relaxed(&entry[i], 0);
+	clear();
 }

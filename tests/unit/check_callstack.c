@@ -109,7 +109,8 @@ END_TEST
 /*
  * Two ways, x and y, to the same frames b, c, d at the same addresses, by way
  * of a, whose frame lies 32 bytes lower under y. Only rbp, which d has saved,
- * tells; where a's return address was under x, it still stands under y.
+ * tells; where a's return address was under x, it still stands under y. b
+ * calls twice, the second time e and f, which are like c and d.
  */
 void way_x(void (*f)(void)), way_y(void (*f)(void));
 __asm__(".text\n"
@@ -132,7 +133,10 @@ __asm__(".text\n"
 	".cfi_startproc\n"
 	"	sub $24, %rsp\n"
 	".cfi_def_cfa_offset 32\n"
+	"	mov %rdi, (%rsp)\n"
 	"	call way_c\n"
+	"	mov (%rsp), %rdi\n"
+	"	call way_e\n"
 	"	add $24, %rsp\n"
 	".cfi_def_cfa_offset 8\n"
 	"	ret\n"
@@ -149,6 +153,28 @@ __asm__(".text\n"
 	".cfi_endproc\n"
 	".type way_d, @function\n"
 	"way_d:\n"
+	".cfi_startproc\n"
+	"	push %rbp\n"
+	".cfi_def_cfa_offset 16\n"
+	".cfi_offset %rbp, -16\n"
+	"	xor %ebp, %ebp\n"
+	"	call *%rdi\n"
+	"	pop %rbp\n"
+	".cfi_def_cfa_offset 8\n"
+	"	ret\n"
+	".cfi_endproc\n"
+	".type way_e, @function\n"
+	"way_e:\n"
+	".cfi_startproc\n"
+	"	sub $8, %rsp\n"
+	".cfi_def_cfa_offset 16\n"
+	"	call way_f\n"
+	"	add $8, %rsp\n"
+	".cfi_def_cfa_offset 8\n"
+	"	ret\n"
+	".cfi_endproc\n"
+	".type way_f, @function\n"
+	"way_f:\n"
 	".cfi_startproc\n"
 	"	push %rbp\n"
 	".cfi_def_cfa_offset 16\n"
@@ -182,9 +208,13 @@ __asm__(".text\n"
 	"	ret\n"
 	".cfi_endproc\n");
 
+static unsigned times;
+
 static void agree(void)
 {
-	all_agree(MAX, false);
+	/* y's first is left out: there the second time follows x's. */
+	if (times++ % 4 != 2)
+		all_agree(MAX, false);
 }
 
 START_TEST(saved_rbp_differs)
