@@ -19,6 +19,7 @@
 #include "alloc/objinfo.h"
 #include "gc/gctables.h"
 #include "gc/gcstats.h"
+#include "observe/brink.h"
 #include "observe/dump.h"
 #include "observe/helper.h"
 #include "observe/tracefile.h"
@@ -66,6 +67,7 @@ static void child(void)
 	gcstats_postfork_child();
 	objinfo_postfork_child();
 	dump_fork_child();
+	brink_fork_child();
 	serve_child();
 }
 

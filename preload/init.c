@@ -28,7 +28,10 @@
 #include "base/fmt.h"
 #include "base/options.h"
 #include "base/syscall.h"
+#include "observe/brink.h"
 #include "observe/dump.h"
+#include "observe/dumpfile.h"
+#include "observe/dumpheap.h"
 #include "os/sandbox.h"
 #include "os/sysmem.h"
 #include "preload/follow.h"
@@ -49,8 +52,9 @@ extern void *__libc_stack_end;
 extern const char __ehdr_start[] HIDDEN, etext[] HIDDEN;
 extern const char __bss_start[] HIDDEN, _end[] HIDDEN;
 
-static void out_of_memory(size_t size UNUSED)
+static void out_of_memory(size_t size)
 {
+	brink_refused(size);
 	errno = ENOMEM;
 }
 
@@ -156,6 +160,9 @@ __attribute__((constructor)) static void on_load(void)
 	foreign_init();
 	limits_init();
 	signal_init();
+	dumpfile_temporary(environment());
+	dump_hook(ACTION_HEAP, dumpheap_action);
+	brink_start();
 	serve_init(environment());
 	__cxa_atexit(at_end, NULL, NULL);
 	__cxa_at_quick_exit(at_end, NULL);

@@ -54,6 +54,7 @@ static void end_slow(struct mcache *mc)
 	store_release(&mc->slow, mc->slow + 1);
 	mcache_put(mc);
 	permit_stop();
+	limits_look();
 }
 
 /* Record that serves a request, as on the hit paths; 0: above MAX_RUN. */
@@ -470,6 +471,7 @@ void *heap_realloc(void *p, size_t size)
 	if (resize_in_place(s, size + mcache_slack)) {
 		if (unlikely(s->info))
 			objinfo_resized(s, (uintptr_t)p, size);
+		limits_look();
 		return p;
 	}
 	return move(p, mspan_elemsize(s), size);
@@ -582,11 +584,7 @@ void heap_init(void)
 		return;
 	done = true;
 	mheap.harden = options->harden;
-	if (options->maxheap)
-		limits_set_max_heap(options->maxheap);
-	limits_set_warn(options->warn_heap);
-	if (options->memlimit >= 0)
-		limits_set_memory(options->memlimit);
+	limits_start();
 }
 
 void heap_check(void)

@@ -144,6 +144,7 @@ static void took(size_t npages, size_t nscav)
 	own_add(&mheap.pages_idle, -(npages - nscav));
 	own_add(&mheap.pages_inuse, npages);
 	scavenge_took();
+	limits_took(nscav);
 	excess = limits_excess(nscav);
 	if (unlikely(excess)) {
 		empty_runcache(1, SIZE_MAX);
@@ -305,6 +306,7 @@ static struct mspan *take_run(size_t npages, size_t align)
 	if (s->npages > npages)
 		cut_tail(s, npages);
 	scavenge_took();
+	limits_took(0);
 	s->zeroed = false;
 	s->serial = ++mheap.serial;
 	return s;

@@ -59,11 +59,12 @@ static struct {
 	int busy;
 	bool quiet;
 	uint64_t number; /* of the last output */
-	void (*hooks[NACTION])(void);
+	void (*hooks[DUMP_NACTION])(void);
 
 	/* The one that is busy owns these. */
 	uint64_t first; /* number of the first output of this run */
 	uint64_t shown; /* number in the header line */
+	uintptr_t sp;	/* where this thread was interrupted */
 	size_t len;	/* of page */
 	struct gostat_memstats stats;
 	struct dumpfile file;
@@ -135,21 +136,67 @@ static void format_stats(void)
 	dump.len = f.len;
 }
 
-static void stats(uintptr_t sp)
+void dump_aside(void (*fn)(void))
+{
+	sigbits old;
+
+	if (load_relaxed(&dump.quiet)) {
+		fn();
+		return;
+	}
+	old = set_mask(SIG_SETMASK, ~(sigbits)0);
+	stacks_moved(dump.sp);
+	on_stack(fn, dump.stack + STACK_MAX);
+	stacks_moved(0);
+	set_mask(SIG_SETMASK, old);
+}
+
+static void format_json(void)
+{
+	struct fmt f;
+
+	fmt_init(&f, dump.page, sizeof(dump.page), -1);
+	memstats_read(&dump.stats);
+	emit_json(&f, &dump.stats);
+	fmt_char(&f, '\n');
+	dump.len = f.len;
+}
+
+bool dump_memstats(struct grow *g)
+{
+	void *to;
+
+	dump_aside(format_json);
+	to = grow_add(g, dump.len);
+	if (to)
+		memcpy(to, dump.page, dump.len);
+	return to != NULL;
+}
+
+bool dump_write(const char *what, const char *template, const char *suffix,
+	uint64_t number, const struct grow *g, int error)
+{
+	struct dumpfile *d = &dump.file;
+
+	if (!dumpfile_open(d, what, template, suffix, number, dump.page,
+		    sizeof(dump.page)))
+		return false;
+	d->f.error = error;
+	fmt_mem(&d->f, g->p, g->len);
+	return dumpfile_commit(d);
+}
+
+const char *dump_path(void)
+{
+	return dump.file.path;
+}
+
+static void stats(void)
 {
 	struct dumpfile *d = &dump.file;
 	const char *suffix = dump_name(ACTION_STATS, &dump.shown);
 
-	if (load_relaxed(&dump.quiet)) {
-		format_stats();
-	} else {
-		sigbits old = set_mask(SIG_SETMASK, ~(sigbits)0);
-
-		stacks_moved(sp);
-		on_stack(format_stats, dump.stack + STACK_MAX);
-		stacks_moved(0);
-		set_mask(SIG_SETMASK, old);
-	}
+	dump_aside(format_stats);
 	if (!dumpfile_open(d, "dump", options->dump, suffix, dump.shown,
 		    dump.page, sizeof(dump.page)))
 		return;
@@ -159,17 +206,18 @@ static void stats(uintptr_t sp)
 
 static void serve(uint32_t actions, uintptr_t sp)
 {
-	static const enum action order[NACTION] = {ACTION_GC, ACTION_STATS,
-		ACTION_LEAKS, ACTION_HEAP, ACTION_TRACE};
+	static const uint32_t order[DUMP_NACTION] = {DUMP_BRINK, ACTION_GC,
+		ACTION_STATS, ACTION_LEAKS, ACTION_HEAP, ACTION_TRACE};
 
+	dump.sp = sp;
 	dump.first = load_relaxed(&dump.number) + 1;
-	for (unsigned i = 0; i < NACTION; i++) {
+	for (unsigned i = 0; i < DUMP_NACTION; i++) {
 		void (*hook)(void) = dump.hooks[__builtin_ctz(order[i])];
 
 		if (!(actions & order[i]))
 			continue;
 		if (order[i] == ACTION_STATS)
-			stats(sp);
+			stats();
 		else if (hook)
 			hook();
 		else
@@ -245,7 +293,7 @@ void dump_run(uint32_t actions, uintptr_t sp)
 	errno = saved;
 }
 
-void dump_hook(enum action action, void (*fn)(void))
+void dump_hook(uint32_t action, void (*fn)(void))
 {
 	store_relaxed(&dump.hooks[__builtin_ctz(action)], fn);
 }

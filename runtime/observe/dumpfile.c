@@ -33,6 +33,7 @@
 #include "base/atomics.h"
 #include "base/errtext.h"
 #include "base/fatal.h"
+#include "base/options.h"
 #include "os/clock.h"
 
 #include <errno.h>
@@ -53,6 +54,7 @@ static struct {
 	bool quiet;
 	int pid; /* for use while quiet */
 	uint64_t failures;
+	char temporary[MAX_TEMPLATE]; /* folder, as part of a template */
 
 	/* Descriptor 2 at load; zero if there was none. */
 	dev_t stderr_dev;
@@ -78,6 +80,31 @@ void dumpfile_init(void)
 		dumpfile.stderr_dev = st.st_dev;
 		dumpfile.stderr_ino = st.st_ino;
 	}
+}
+
+void dumpfile_temporary(char **envp)
+{
+	static const char var[] = "TMPDIR=/";
+	struct fmt f;
+
+	fmt_init(&f, dumpfile.temporary, sizeof(dumpfile.temporary), -1);
+	while (*envp && strncmp(*envp, var, sizeof(var) - 1))
+		envp++;
+	for (const char *p = *envp ? *envp + sizeof(var) - 2 : ""; *p; p++)
+		fmt_str(&f, *p == '%' ? "%%" : (char[]){*p, '\0'});
+	fmt_cstr(&f);
+	if (!f.len || f.truncated)
+		strcpy(dumpfile.temporary, "/tmp");
+}
+
+const char *dumpfile_template(const char *suffix, char *out, size_t cap)
+{
+	struct fmt f;
+
+	fmt_init(&f, out, cap, -1);
+	fmt_printf(&f, "%s/gostat.%%e.%%p.%%n%s",
+		*dumpfile.temporary ? dumpfile.temporary : "/tmp", suffix);
+	return fmt_cstr(&f);
 }
 
 const char *dumpfile_program(void)

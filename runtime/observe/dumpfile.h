@@ -55,6 +55,15 @@ bool dumpfile_expand(
  */
 void dumpfile_init(void);
 
+/*
+ * Where files go that nobody has named: $TMPDIR of envp, else /tmp. Call it
+ * once at load.
+ */
+void dumpfile_temporary(char **envp);
+
+/* A template for such a file: gostat.PROGRAM.PID.NUMBER and suffix in there. */
+const char *dumpfile_template(const char *suffix, char *out, size_t cap);
+
 /* The program's name as in %e. */
 const char *dumpfile_program(void);
 

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+# GOSTAT_SIGNAL and GOSTAT_ATEXIT: the actions heap and trace.
+set -eu
+fail() { echo "$*"; cat err 2>/dev/null; exit 1; }
+target=$BIN/target
+run() {
+	rc=0
+	LD_PRELOAD=$LIB TMPDIR=$PWD/tmp env "$@" 2>err || rc=$?
+	[ $rc = 7 ] || fail "status $rc: $*"
+}
+mkdir tmp
+
+# Without a template: a file among the temporary ones, and a line.
+run GOSTAT_SIGNAL=USR1:heap "$target" raise raise
+[ "$(wc -l <err)" = 2 ] || fail lines
+sed -n 's/^gostat: heap profile of process [0-9]* is in //p' err >names
+[ "$(wc -l <names)" = 2 ] || fail names
+while read -r f; do
+	case $f in
+	"$PWD"/tmp/gostat.target.*.[12].heap.pb.gz) ;;
+	*) fail "$f" ;;
+	esac
+	[ "$(stat -c %a "$f")" = 600 ]
+	gzip -t "$f"
+done <names
+[ "$(ls tmp | wc -l)" = 2 ] || fail "$(ls tmp)"
+
+# With one: only there; stats and heap at once don't overwrite each other.
+run GOSTAT_SIGNAL=USR1:heap GOSTAT_DUMP=one.%n.pb.gz "$target" raise
+[ ! -s err ] || fail output
+gzip -t one.1.pb.gz
+run GOSTAT_SIGNAL=USR1:heap+stats GOSTAT_DUMP=two GOSTAT_FORMAT=json \
+	"$target" raise
+[ ! -s err ] || fail output
+gzip -t two.heap
+python3 "$SRC/check_memstats.py" two
+run GOSTAT_ATEXIT=heap GOSTAT_DUMP=end.pb.gz "$target"
+gzip -t end.pb.gz
+run GOSTAT_SIGNAL=USR1:heap GOSTAT_DUMP=/no/such "$target" raise
+grep -q '^gostat: heap profile to /no/such: No such file' err || fail why
+[ "$(wc -l <err)" = 1 ] || fail lines
