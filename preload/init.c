@@ -32,6 +32,7 @@
 #include "observe/dump.h"
 #include "observe/dumpfile.h"
 #include "observe/dumpheap.h"
+#include "observe/dumptrace.h"
 #include "os/sandbox.h"
 #include "os/sysmem.h"
 #include "preload/follow.h"
@@ -132,7 +133,8 @@ static void at_end(void *arg UNUSED)
 	harden_check();
 	if (options->atexit && meant_here()) {
 		options_dump_at_exit();
-		dump_run(options->atexit, 0);
+		/* A trace ends with serve_end(). */
+		dump_run(options->atexit & ~(uint32_t)ACTION_TRACE, 0);
 	}
 	serve_end();
 	if (options->verbose)
@@ -162,6 +164,7 @@ __attribute__((constructor)) static void on_load(void)
 	signal_init();
 	dumpfile_temporary(environment());
 	dump_hook(ACTION_HEAP, dumpheap_action);
+	dumptrace_init();
 	brink_start();
 	serve_init(environment());
 	__cxa_atexit(at_end, NULL, NULL);

@@ -16,6 +16,7 @@
 #include "alloc/tick.h"
 #include "base/options.h"
 #include "observe/background.h"
+#include "observe/dumptrace.h"
 #include "observe/heapprofile.h"
 #include "observe/httpd.h"
 #include "observe/routes.h"
@@ -35,10 +36,17 @@ static void begin(const char *template)
 		background_start();
 }
 
+bool serve_needed(void)
+{
+	return options->socket || options->trace || dumptrace_wanted();
+}
+
 void serve_begin(void)
 {
 	if (options->trace)
 		tracefile_start(options->trace);
+	if (dumptrace_wanted())
+		dumptrace_begin(false);
 	if (!options->socket)
 		return;
 	sources.heap = heapprofile_take;
@@ -55,13 +63,15 @@ void serve_child(void)
 	/* Under the parent's name it would replace the parent's trace. */
 	if (options->trace && sockpath_is_per_process(options->trace))
 		tracefile_start(options->trace);
+	if (dumptrace_wanted())
+		dumptrace_begin(true);
 	if (options->socket && httpd_child())
 		begin(httpd_template());
 }
 
 void serve_end(void)
 {
-	tracefile_stop();
+	tracefile_end();
 	if (options->socket)
 		httpd_exit();
 }

@@ -4,11 +4,10 @@
  *
  * The constructor of this library runs before libc's, which is too early to
  * start a thread or to open anything. __libc_start_main is what every program's
- * entry point calls; where a socket or a trace was asked for it is given a main
- * of ours that sees to it and jumps on. The jump leaves no frame behind.
+ * entry point calls; where a socket or a trace was asked for it is given a
+ * main of ours that sees to it and jumps on. The jump leaves no frame behind.
  */
 #include "preload/interpose.h"
-#include "base/options.h"
 #include "preload/serve.h"
 
 #include <dlfcn.h>
@@ -36,6 +35,6 @@ API int __libc_start_main(main_fn *main, int argc, char **argv,
 
 	preload_init();
 	program = main;
-	return real(options->socket || options->trace ? begin : main, argc,
-		argv, init, fini, rtld_fini, stack_end);
+	return real(serve_needed() ? begin : main, argc, argv, init, fini,
+		rtld_fini, stack_end);
 }

@@ -165,6 +165,24 @@ GOSTAT_API int64_t gostat_set_memory_limit(int64_t bytes);
 GOSTAT_API size_t gostat_set_max_heap(size_t bytes);
 
 /*
+ * Write the heap profile to fd, as gzipped profile.proto that `go tool pprof`
+ * reads. 0, or -1 and errno (that of write, or ENOMEM). runtime/pprof.
+ * WriteHeapProfile.
+ */
+GOSTAT_API int gostat_write_heap_profile(int fd);
+
+/*
+ * Record an execution trace to fd, in the format of `go tool trace`, until
+ * gostat_trace_stop(), which writes the rest, waiting for the reader. fd stays
+ * the caller's and must stay open so long. Written by a thread of the library's,
+ * which is started if need be; what a slow reader does not take in time is left
+ * out event by event. 0, or -1 and errno: EBUSY (one at a time, whoever has
+ * asked for it), EBADF, ENOMEM, EAGAIN (no thread). runtime/trace.Start, Stop.
+ */
+GOSTAT_API int gostat_trace_start(int fd);
+GOSTAT_API void gostat_trace_stop(void);
+
+/*
  * CPUs that this process could use when it started; later changes of its
  * affinity do not show. At least 1. Async-signal-safe. runtime.NumCPU.
  */

@@ -12,10 +12,14 @@
 #include "alloc/mheap.h"
 #include "base/attrs.h"
 #include "gc/leakscope.h"
+#include "observe/heapprofile.h"
 #include "observe/memstats.h"
+#include "observe/tracefile.h"
 #include "os/syscall.h"
 #include "os/tasks.h"
+#include "profile/modules.h"
 
+#include <errno.h>
 #include <pthread.h>
 
 void gostat_read_memstats(struct gostat_memstats *m)
@@ -36,6 +40,40 @@ int64_t gostat_set_memory_limit(int64_t bytes)
 size_t gostat_set_max_heap(size_t bytes)
 {
 	return limits_set_max_heap(bytes);
+}
+
+int gostat_write_heap_profile(int fd)
+{
+	char buf[OS_PAGE];
+	struct fmt f;
+	int error;
+
+	if (fd < 0) {
+		errno = EBADF;
+		return -1;
+	}
+	modules_refresh();
+	fmt_init(&f, buf, sizeof(buf), fd);
+	error = heapprofile_write(&f);
+	if (!error)
+		error = fmt_flush(&f);
+	if (error)
+		errno = error;
+	return error ? -1 : 0;
+}
+
+int gostat_trace_start(int fd)
+{
+	int error = tracefile_start_fd(fd);
+
+	if (error)
+		errno = error;
+	return error ? -1 : 0;
+}
+
+void gostat_trace_stop(void)
+{
+	tracefile_stop();
 }
 
 int gostat_num_cpu(void)

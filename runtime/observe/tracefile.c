@@ -49,6 +49,7 @@ static struct {
 	struct lock lock;
 	uint32_t token;
 	bool to_fd;
+	bool over; /* the process ends: no more files */
 	struct ownfd fd; /* the caller's (to_fd), or a device's or pipe's */
 	struct dumpfile file; /* f.fd is in use at the end only */
 	struct grow pending;
@@ -219,7 +220,8 @@ static bool ends_in_json(const char *path)
 }
 
 /* Create the temporary file, and let go of it again. Under lock. */
-static bool create_file(const char *template)
+static bool create_file(
+	const char *template, const char *suffix, uint64_t number)
 {
 	char path[DUMPFILE_PATH_MAX];
 	struct dumpfile *d = &tracefile.file;
@@ -230,7 +232,7 @@ static bool create_file(const char *template)
 		return false;
 	}
 	helper_fds_lock();
-	opened = dumpfile_open(d, "trace", path, "", 0, NULL, 0);
+	opened = dumpfile_open(d, "trace", path, suffix, number, NULL, 0);
 	if (opened) {
 		tracefile.fd = ownfd_adopt(d->f.fd);
 		if (d->kind == DUMPFILE_RENAMED)
@@ -249,13 +251,33 @@ static void discard_file(void)
 	ownfd_close(&tracefile.fd);
 }
 
+bool tracefile_running(void)
+{
+	return load_relaxed(&tracefile.token) != 0;
+}
+
+const char *tracefile_path(void)
+{
+	return tracefile.file.path;
+}
+
 bool tracefile_start(const char *template)
+{
+	return tracefile_start_as(template, "", 0);
+}
+
+bool tracefile_start_as(
+	const char *template, const char *suffix, uint64_t number)
 {
 	int error = EBUSY;
 
 	lock(&tracefile.lock);
+	if (tracefile.over) {
+		unlock(&tracefile.lock);
+		return false;
+	}
 	if (!tracefile.token) {
-		if (!create_file(template)) {
+		if (!create_file(template, suffix, number)) {
 			unlock(&tracefile.lock);
 			return false;
 		}
@@ -341,6 +363,14 @@ bool tracefile_stop(void)
 	unlock(&tracefile.lock);
 	helper_timer_cancel(&tracefile.timer);
 	return written;
+}
+
+void tracefile_end(void)
+{
+	lock(&tracefile.lock);
+	tracefile.over = true;
+	unlock(&tracefile.lock);
+	tracefile_stop();
 }
 
 void tracefile_prefork(void)

@@ -18,6 +18,16 @@
  */
 bool tracefile_start(const char *template);
 
+/* The same with a suffix behind the name, and what %n stands for. */
+bool tracefile_start_as(
+	const char *template, const char *suffix, uint64_t number);
+
+/* Is there one? Context: anywhere. */
+bool tracefile_running(void);
+
+/* The file's name, until the next start. Context: where one is started. */
+const char *tracefile_path(void);
+
 /*
  * Record to a descriptor of the caller's, in Go's format. Writing keeps out of
  * the way of a slow reader; what it does not take in time is lost event by
@@ -31,6 +41,12 @@ int tracefile_start_fd(int fd);
  * files a line has said why).
  */
 bool tracefile_stop(void);
+
+/*
+ * The process ends: stop, and let the helper start no more, whose file nobody
+ * would finish.
+ */
+void tracefile_end(void);
 
 /*
  * Around fork, for trace.h too. The child writes nothing: the file is its

@@ -39,3 +39,43 @@ gzip -t end.pb.gz
 run GOSTAT_SIGNAL=USR1:heap GOSTAT_DUMP=/no/such "$target" raise
 grep -q '^gostat: heap profile to /no/such: No such file' err || fail why
 [ "$(wc -l <err)" = 1 ] || fail lines
+
+# A trace lasts from one signal to the next, or to the end.
+is_trace() { [ "$(head -c 13 "$1")" = 'go 1.19 trace' ] || fail "$1"; }
+mkfifo in
+for way in second end; do
+	rm -rf tmp out
+	mkdir tmp
+	LD_PRELOAD=$LIB TMPDIR=$PWD/tmp GOSTAT_SIGNAL=USR2:trace \
+		"$target" alloc ready line <in >out 2>err &
+	pid=$!
+	exec 3>in
+	while ! grep -q ready out; do sleep 0.05; done
+	kill -USR2 $pid
+	while ! grep -q 'records a trace' err; do sleep 0.05; done
+	if [ $way = second ]; then
+		kill -USR2 $pid
+		while ! ls tmp | grep -q trace; do sleep 0.05; done
+	fi
+	echo >&3
+	exec 3>&-
+	rc=0
+	wait $pid || rc=$?
+	[ $rc = 7 ] || fail "trace: $rc"
+	[ "$(wc -l <err)" = 1 ] || fail lines
+	f=$(sed -n 's/.* writes it to //p' err)
+	[ "$f" = "$PWD/tmp/gostat.target.$pid.1.trace" ] || fail "$f"
+	is_trace "$f"
+	[ "$(ls -A tmp | wc -l)" = 1 ] || fail "$(ls -A tmp)"
+done
+run GOSTAT_SIGNAL=USR1:trace GOSTAT_DUMP=sig.%n "$target" raise
+[ ! -s err ] || fail output
+run GOSTAT_ATEXIT=trace+stats GOSTAT_DUMP=all "$target"
+[ ! -s err ] || fail output
+is_trace all.trace
+grep -q '^HeapAlloc = ' all
+run GOSTAT_ATEXIT=trace GOSTAT_DUMP=%p.trace "$target" fork
+[ ! -s err ] || fail output
+[ "$(ls [0-9]*.trace | wc -l)" = 2 ] || fail "$(ls)"
+for f in [0-9]*.trace; do is_trace "$f"; done
+[ -z "$(find . -name '.gostat*')" ]
