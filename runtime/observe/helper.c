@@ -120,8 +120,11 @@ static void wake(void)
 		 * work may be posted with any lock held.
 		 * acquire [lock]: pairs with the release in unlock().
 		 */
-		if (!cas_acquire(&helper.fds.state, &free, 1))
+		defer_stop();
+		if (!cas_acquire(&helper.fds.state, &free, 1)) {
+			permit_stop();
 			break;
+		}
 		if (ownfd_valid(&helper.pair[1]))
 			sys6(SYS_sendto, helper.pair[1].fd, (long)"", 1,
 				MSG_NOSIGNAL | MSG_DONTWAIT, 0, 0);
