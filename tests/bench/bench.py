@@ -8,6 +8,7 @@ import time
 
 import allocators
 import hitpath
+import leakcheck
 import measure
 import probes
 import report
@@ -46,6 +47,9 @@ def parse_args():
                    help="cost of 200 starts of /bin/true")
     p.add_argument("--idle", action="store_true",
                    help="memory kept after a burst of 512 MiB")
+    p.add_argument("--leakcheck", nargs="?", const="", metavar="PEERS",
+                   help="what GOSTAT_LEAKCHECK=exit costs; PEERS: heaptrack, "
+                        "lsan, valgrind, all, NAME=PATH, comma separated")
     p.add_argument("--build-dir", default="build", metavar="DIR",
                    help="where libgostat.so and the programs are built "
                         "(default: build)")
@@ -73,8 +77,9 @@ def progress(text):
         sys.stderr.flush()
 
 
-def compare(bench, chosen, selected, rounds):
+def compare(bench, chosen, selected, rounds, run=None):
     """Rounds of all rows; in each row the allocators take turns to go first."""
+    run = run or measure.run
     results = report.Results(selected, chosen)
     for number in range(rounds):
         for i, row in enumerate(selected):
@@ -82,7 +87,7 @@ def compare(bench, chosen, selected, rounds):
                 a = chosen[(number + i + k) % len(chosen)]
                 progress(f"round {number + 1}/{rounds} {row.name} {a.name}")
                 try:
-                    results.add(row, a, measure.run(bench, row, a))
+                    results.add(row, a, run(bench, row, a))
                 except measure.Failed as why:
                     results.fail(row, a, number + 1, why)
     progress("")
@@ -121,14 +126,27 @@ def run_rows(args, bench, chosen, selected):
     return any(name in ours for _, name, _, _ in wrong)
 
 
+def bench_of(args):
+    return measure.Bench(
+        bin=os.path.abspath(os.path.join(args.build_dir, "tests/bench")),
+        cache=os.path.abspath(os.path.join(args.build_dir, "bench-data")),
+        scale=QUICK_SCALE if args.quick else FULL_SCALE,
+        ms=QUICK_MS if args.quick else FULL_MS)
+
+
 def main():
     args = parse_args()
     library = os.path.abspath(os.path.join(args.build_dir, "libgostat.so"))
     library = library if os.path.exists(library) else None
     try:
         chosen, missing = allocators.choose(args.allocators, library)
+        if args.leakcheck is not None:
+            chosen, missing = leakcheck.choose(args.leakcheck, library), []
     except allocators.Unusable as why:
         sys.exit(f"bench: {why}")
+    if args.leakcheck is not None:
+        return leakcheck.print_leakcheck(
+            bench_of(args), compare, chosen, args.only, args.rounds)
     everything = rows.select(args.only)
     if not everything:
         sys.exit(f"bench: no row matches {args.only}; see --list")
@@ -140,11 +158,7 @@ def main():
         print("bench: left out for lack of packages; to have them: apt-get "
               f"install {' '.join(packages)}", file=sys.stderr)
     selected = rows.available(everything)
-    bench = measure.Bench(
-        bin=os.path.abspath(os.path.join(args.build_dir, "tests/bench")),
-        cache=os.path.abspath(os.path.join(args.build_dir, "bench-data")),
-        scale=QUICK_SCALE if args.quick else FULL_SCALE,
-        ms=QUICK_MS if args.quick else FULL_MS)
+    bench = bench_of(args)
 
     if args.list:
         print_list(chosen, everything)

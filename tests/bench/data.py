@@ -160,12 +160,27 @@ def redis_commands(rng, scale):
     return "\n".join(lines) + "\n"
 
 
+def redis_fill(rng, scale):
+    """Commands that only add, in the same form."""
+    lines = []
+    for i in range(int(400000 * scale)):
+        lines.append((
+            f"SET s{i} {'v' * rng.randint(8, 60)}",
+            f"LPUSH l{i % 4000} {'l' * rng.randint(4, 60)}",
+            f"HSET h{i % 4000} f{i} {'h' * rng.randint(4, 60)}",
+            f"ZADD z{i % 4000} {rng.randrange(100000)} m{i}")[i % 4])
+        if i % 200 == 199:
+            lines.append("")
+    return "\n".join(lines) + "\n"
+
+
 MAKERS = {
     "source.c": c_source,
     "tables.sql": sql,
     "access.log": access_log,
     "documents.json": json_documents,
     "redis.txt": redis_commands,
+    "fill.txt": redis_fill,
 }
 
 

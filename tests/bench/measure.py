@@ -137,17 +137,20 @@ def parse(line, out, err):
                   wall=wall / 1e9, peak_kib=peak, ns=ns, check=check)
 
 
-def run(bench, row, allocator):
-    """One Sample of the row under the allocator; raises Failed."""
+def run(bench, row, allocator, prefix=(), timeout=TIMEOUT):
+    """One Sample of the row under the allocator; raises Failed.
+
+    prefix: a command that runs the program, and whose cost counts too.
+    """
     env = {**row.env, **allocator.env}
     if row.server:
-        return run_server(bench, row, allocator, env)
+        return run_server(bench, row, allocator, env, prefix, timeout)
     stdin = bench.data_file(row) if row.stdin else None
-    return Launch(bench, allocator.path, bench.argv(row), env,
-                  stdin).finish()[0]
+    return Launch(bench, allocator.path, [*prefix, *bench.argv(row)], env,
+                  stdin).finish(timeout)[0]
 
 
-def run_server(bench, row, allocator, env):
+def run_server(bench, row, allocator, env, prefix, timeout):
     """redis-server under load from here; its own cost only.
 
     Debian links redis-server with libjemalloc. Putting libc first in the
@@ -156,11 +159,11 @@ def run_server(bench, row, allocator, env):
     batches = redis_load.read_batches(bench.data_file(row))
     with tempfile.TemporaryDirectory(prefix="gostat-bench-") as folder:
         path = os.path.join(folder, "sock")
-        argv = [bench.program(row), "--port", "0", "--unixsocket", path,
+        argv = [*prefix, bench.program(row), "--port", "0", "--unixsocket", path,
                 "--dir", folder, "--save", "", "--appendonly", "no",
                 "--loglevel", "warning", "--jemalloc-bg-thread", "no"]
         launch = Launch(bench, allocator.path or "libc.so.6", argv, env)
-        watchdog = threading.Timer(TIMEOUT, launch.kill)
+        watchdog = threading.Timer(timeout, launch.kill)
         watchdog.start()
         error = None
         try:
@@ -172,7 +175,7 @@ def run_server(bench, row, allocator, env):
             raise
         finally:
             watchdog.cancel()
-        samples = launch.finish(timeout=10)
+        samples = launch.finish(timeout)
         if error:
             raise Failed(f"redis-server: {error}")
     return Sample(**{**samples[0].__dict__, "check": f"{check:x}"})
