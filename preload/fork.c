@@ -2,7 +2,7 @@
 /*
  * fork: every lock of ours, in order of rank, and a child that works.
  *
- *	prepare   helper > profile > heap > descriptors    (base/lock.h)
+ *	prepare   collector > stop > helper > profile > heap > descriptors
  *	parent    the same, backwards
  *	child     each part makes itself whole: locks anew, no other threads
  *
@@ -19,6 +19,7 @@
 #include "alloc/objinfo.h"
 #include "gc/gctables.h"
 #include "gc/gcstats.h"
+#include "gc/stw.h"
 #include "observe/brink.h"
 #include "observe/dump.h"
 #include "observe/helper.h"
@@ -33,6 +34,7 @@
 static void prepare(void)
 {
 	gctables_lock();
+	stw_prefork();
 	tracefile_prefork();
 	helper_prefork();
 	symbols_prefork();
@@ -51,6 +53,7 @@ static void parent(void)
 	symbols_postfork(false);
 	helper_parent();
 	tracefile_parent();
+	stw_postfork_parent();
 	gctables_unlock();
 }
 
@@ -63,6 +66,7 @@ static void child(void)
 	callstack_postfork_child();
 	helper_child();
 	tracefile_child();
+	stw_postfork_child();
 	gctables_postfork_child();
 	gcstats_postfork_child();
 	objinfo_postfork_child();

@@ -161,6 +161,8 @@ __attribute__((constructor)) static void on_load(void)
 	dl_init();
 	foreign_init();
 	limits_init();
+	birth_init();
+	calls_init();
 	signal_init();
 	dumpfile_temporary(environment());
 	dump_hook(ACTION_HEAP, dumpheap_action);

@@ -22,6 +22,24 @@ void dl_init(void);
  */
 void *dl_borrow(const char *name);
 
+/*
+ * What a name means behind this library: libc's, or another library's like us.
+ * NULL: nothing. Takes the loader's lock, so it is for the constructor.
+ */
+void *dl_next(const char *name);
+
+/* Is f code of our own namespace's libc? */
+bool dl_in_libc(void *f);
+
+/*
+ * Calls that wait count as being at rest (preload/park.c): from now on, unless
+ * there is no collector to need it.
+ */
+void calls_init(void);
+
+/* vfork, clone, pthread_create, sigaltstack (preload/birth.c). */
+void birth_init(void);
+
 /* Find libc's own prctl and syscall. */
 void limits_init(void);
 

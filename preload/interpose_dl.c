@@ -114,8 +114,7 @@ static const struct {
 	{"__libc_memalign", (void *)memalign},
 };
 
-/* Is f code of our own namespace's libc? */
-static bool in_libc(void *f)
+bool dl_in_libc(void *f)
 {
 	struct dl_find_object a, b;
 
@@ -135,7 +134,7 @@ void *dl_answer(void *handle, const char *name)
 		if (strcmp(family[i].name, name))
 			continue;
 		f = dl_real.sym(handle, name);
-		return f && in_libc(f) ? family[i].ours : NULL;
+		return f && dl_in_libc(f) ? family[i].ours : NULL;
 	}
 	return NULL;
 }
@@ -167,6 +166,12 @@ API int dlclose(void *handle)
 	ret = dl_real.close(handle);
 	unwind_flush();
 	return ret;
+}
+
+void *dl_next(const char *name)
+{
+	dl_init();
+	return next(name);
 }
 
 void *dl_borrow(const char *name)

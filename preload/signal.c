@@ -10,8 +10,9 @@
  *	program says          kernel has      program is told
  *	SIG_DFL, or nothing   on_signal       SIG_DFL
  *	SIG_IGN               SIG_IGN         SIG_IGN
- *	its handler           its handler     its handler
+ *	its handler           its step        its handler
  *
+ * (A step jumps to the handler: handler.c. The same for all other signals.)
  * So the kernel's table is the state, there is no second one to keep in step:
  * on the way in SIG_DFL becomes on_signal, libc does what it does, on the way
  * out on_signal becomes SIG_DFL. Only flags and mask of the program's SIG_DFL
@@ -29,7 +30,7 @@
  * never touched, or comes from outside, is a request.
  *
  * Invariants:
- *   I1  no call here ever shows on_signal to the program;
+ *   I1  no call here ever shows on_signal or a step to the program;
  *   I2  a signal that was ignored or handled when we came stays so.
  *
  * Locks: none; calls from signal handlers are as good as libc's are.
@@ -41,7 +42,9 @@
 #include "base/options.h"
 #include "base/signame.h"
 #include "base/syscall.h"
+#include "gc/park.h"
 #include "observe/dump.h"
+#include "preload/handler.h"
 #include "preload/interpose.h"
 
 #include <dlfcn.h>
@@ -148,6 +151,7 @@ static void on_signal(int signo, siginfo_t *info, void *context)
 {
 	const ucontext_t *uc = context;
 	struct taken *t = find(signo);
+	uintptr_t parked = park_interrupt();
 	int saved = errno;
 
 	if (t->reset && sent_to_itself(info)) {
@@ -158,6 +162,7 @@ static void on_signal(int signo, siginfo_t *info, void *context)
 			pass_on(signo, info);
 	}
 	errno = saved;
+	park_resume(parked);
 }
 
 /* Once for each signal, and only to a user who has asked for it. */
@@ -190,6 +195,17 @@ static void settle(struct taken *t, sighandler_t h)
 	}
 }
 
+/* What the kernel is to have for what the program says, and what it is told. */
+static sighandler_t to_kernel(const struct taken *t, sighandler_t h)
+{
+	return t && h == SIG_DFL ? ours() : handler_wrap(h);
+}
+
+static sighandler_t to_program(const struct taken *t, sighandler_t h)
+{
+	return t && h == ours() ? SIG_DFL : handler_unwrap(h);
+}
+
 API int sigaction(int signo, const struct sigaction *new, struct sigaction *old)
 {
 	struct taken *t = find(signo);
@@ -197,20 +213,21 @@ API int sigaction(int signo, const struct sigaction *new, struct sigaction *old)
 	int ret;
 
 	resolve();
-	if (!t)
-		return next.sigaction(signo, new, old);
-	view = t->view;
+	if (t)
+		view = t->view;
 	if (new) {
 		in = *new;
-		if (in.sa_handler == SIG_DFL)
-			in.sa_handler = ours();
+		in.sa_handler = to_kernel(t, in.sa_handler);
 	}
 	ret = next.sigaction(signo, new ? &in : NULL, old);
 	if (ret)
 		return ret;
-	if (old && old->sa_handler == ours())
-		*old = view;
-	if (new)
+	if (old) {
+		if (t && old->sa_handler == ours())
+			*old = view;
+		old->sa_handler = to_program(t, old->sa_handler);
+	}
+	if (t && new)
 		settle(t, in.sa_handler);
 	return 0;
 }
@@ -222,14 +239,11 @@ static sighandler_t set_handler(
 	struct taken *t = find(signo);
 	sighandler_t old;
 
-	if (!t)
-		return set(signo, handler);
-	if (handler == SIG_DFL)
-		handler = ours();
+	handler = to_kernel(t, handler);
 	old = set(signo, handler);
-	if (old != SIG_ERR && handler != SIG_HOLD)
+	if (t && old != SIG_ERR && handler != SIG_HOLD)
 		settle(t, handler);
-	return old == ours() ? SIG_DFL : old;
+	return to_program(t, old);
 }
 
 API sighandler_t signal(int signo, sighandler_t handler)
@@ -268,6 +282,11 @@ API SAME_AS(signal)
 sighandler_t bsd_signal(int signo, sighandler_t handler);
 API SAME_AS(signal)
 sighandler_t ssignal(int signo, sighandler_t handler);
+int __sigaction(
+	int signo, const struct sigaction *new, struct sigaction *old);
+API SAME_AS(sigaction)
+int __sigaction(
+	int signo, const struct sigaction *new, struct sigaction *old);
 API SAME_AS(__sysv_signal)
 sighandler_t sysv_signal(int signo, sighandler_t handler);
 

@@ -11,13 +11,15 @@
  *
  *	thread                          stopper
  *	sp = rsp                        stw_word |= STW_STOPPING
- *	   ... in the kernel ...        membarrier
- *	sp = 0                          sp != 0? at rest : send the signal
+ *	stw_word & STW_STOPPING? wait   membarrier
+ *	   ... in the kernel ...        sp != 0? at rest : send the signal
+ *	sp = 0
  *	stw_word & STW_STOPPING? wait
  *
- * The thread pays two stores and a load, 2 ns in all: the membarrier puts the
- * fence between its store and its load, wherever it is. Where the kernel has
- * no membarrier, STW_FENCE asks for a real one.
+ * The thread pays two stores and two loads, 2 ns in all: the membarrier puts
+ * the fence between its store and its load, wherever it is. Where the kernel has
+ * no membarrier, STW_FENCE asks for a real one. Because it looks on the way in
+ * as well, no signal that was sent to it can arrive inside the call.
  *
  * Ways out of a call other than return:
  *   - a signal handler of the program's runs: preload/ calls park_interrupt()
@@ -37,7 +39,8 @@
  * Invariants:
  *   P1  sp != 0 only while the owner is inside a wrapped call, and then all that
  *       it has in use lies at sp and above;
- *   P2  a record has at most one owner, and a live thread's is never given away.
+ *   P2  a record has at most one owner, and a live thread's is never given away;
+ *   P3  no wrapped call allocates: who is parked is not in the allocator.
  *
  * Locks: park.busy, held for a microsecond. A handler that has interrupted its
  * holder gives up instead, and its call is not parked.
@@ -46,24 +49,28 @@
  * back (destructors that run later would register again).
  */
 #include "gc/park.h"
+#include "os/sandbox.h"
 #include "os/syscall.h"
 #include "os/sysmem.h"
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <string.h>
 #include <unwind.h>
 
-enum { PER_CHUNK = OS_PAGE / sizeof(struct park) - 1 };
+enum { PER_CHUNK = (OS_PAGE - 1) / sizeof(struct park) };
 
 struct chunk {
 	struct chunk *next;
 	struct park rec[PER_CHUNK];
-};
+} __attribute__((aligned(OS_PAGE)));
 
 _Static_assert(sizeof(struct chunk) == OS_PAGE, "a page for each chunk");
 
 THREAD_LOCAL struct park *park_self;
 uint32_t stw_word;
+int stw_stopper;
+bool park_distrusted;
 
 static struct {
 	int busy; /* tid of the holder, or 0 */
@@ -169,7 +176,7 @@ COLD struct park *park_register(void)
 	struct park *p = NULL;
 	int tid;
 
-	if (!load_relaxed(&park.pid) || !concerned())
+	if (!load_relaxed(&park.pid) || sandboxed || !concerned())
 		return NULL;
 	tid = (int)sys0(SYS_gettid);
 	if (!get_busy(tid))
@@ -199,28 +206,126 @@ void park_abandon(void)
 	park_self = &nobody;
 }
 
-COLD void park_wait(struct park *p)
+struct park *park_lend(const uintptr_t regs[PARK_NREGS + 1])
 {
-	uintptr_t sp = (uintptr_t)__builtin_dwarf_cfa();
+	struct park *mine = park_self, *p = park_record();
 
-	for (;;) {
-		uint32_t word;
+	if (p)
+		mine = p;
+	if (p && regs) {
+		memcpy(p->regs, regs, sizeof(p->regs));
+		p->nregs = PARK_NREGS;
+		/* release [parked]: with the registers. */
+		store_release(&p->sp, regs[PARK_NREGS]);
+		if (park_slow())
+			park_hold(p, regs[PARK_NREGS]);
+	}
+	park_self = &nobody;
+	return mine;
+}
 
-		/* seq_cst: the fence that membarrier would have been. */
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-		/* acquire [world]: pairs with the release in stw_start(). */
-		word = load_acquire(&stw_word);
-		if (!(word & STW_STOPPING) || !concerned())
-			return;
+void park_return(struct park *p)
+{
+	park_self = p;
+	if (!p)
+		return;
+	park_leave(p);
+	p->nregs = 0;
+}
+
+void park_altstack(uintptr_t lo, uintptr_t hi)
+{
+	struct park *p = park_record();
+
+	if (p) {
+		store_relaxed(&p->alt_lo, lo);
+		store_relaxed(&p->alt_hi, hi);
+	}
+}
+
+void park_distrust(void)
+{
+	store_relaxed(&park_distrusted, true);
+}
+
+/*
+ * Has this thread to wait? Only the slow halves ask, behind a store of theirs to
+ * sp. Returns the word to wait for the change of, or 0.
+ */
+static uint32_t world_stops(void)
+{
+	uint32_t word;
+
+	/* seq_cst: the fence that membarrier would have been. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	/* acquire [world]: pairs with the release in stw_start(). */
+	word = load_acquire(&stw_word);
+	if (!(word & STW_STOPPING) || !concerned() ||
+		load_relaxed(&stw_stopper) == (int)sys0(SYS_gettid))
+		return 0;
+	return word;
+}
+
+static void sleep_on(uint32_t word)
+{
+	sys4(SYS_futex, &stw_word, FUTEX_WAIT_PRIVATE, word, NULL);
+}
+
+COLD void park_hold(struct park *p, uintptr_t sp)
+{
+	uint32_t word;
+
+	while ((word = world_stops()) != 0) {
+		sleep_on(word);
+		/* A handler that ran meanwhile has taken it. */
 		store_relaxed(&p->sp, sp);
-		sys4(SYS_futex, &stw_word, FUTEX_WAIT_PRIVATE, word, NULL);
+	}
+}
+
+/* Wait behind a call with this sp, unless the world goes on. */
+static void wait_at(struct park *p, uintptr_t sp)
+{
+	uint32_t word;
+
+	while ((word = world_stops()) != 0) {
+		store_relaxed(&p->sp, sp);
+		sleep_on(word);
 		store_relaxed(&p->sp, 0);
 	}
 }
 
+COLD void park_wait(struct park *p)
+{
+	wait_at(p, (uintptr_t)__builtin_dwarf_cfa());
+}
+
+/*
+ * What the kernel has pushed for the handler may hold a pointer: it is covered
+ * too, unless it lies on the alternate stack. That one is looked at anyway, and
+ * of the thread's own stack the part in use must be known.
+ */
+uintptr_t park_interrupt(void)
+{
+	uintptr_t here = (uintptr_t)__builtin_dwarf_cfa(), sp;
+	struct park *p = park_self;
+
+	if (!p)
+		return 0;
+	sp = load_relaxed(&p->sp);
+	if (!sp)
+		return 0;
+	store_relaxed(&p->sp, 0);
+	signal_fence();
+	if (park_slow())
+		wait_at(p, here - p->alt_lo < p->alt_hi - p->alt_lo ? sp
+								   : here);
+	return sp;
+}
+
 NOINLINE void park_here(void)
 {
-	struct park *p = PARK_ENTER((void *)NULL);
+	uintptr_t nothing = 0;
+	struct park *p = PARK_ENTER(nothing);
 
 	park_leave(p);
 }
@@ -242,6 +347,7 @@ void park_postfork_child(void)
 	park.used = 0;
 	for (struct park *p = NULL; (p = park_next(p));) {
 		p->sp = 0;
+		p->nregs = 0;
 		p->creating = 0;
 		p->tid = p == park_self ? (int)sys0(SYS_gettid) : 0;
 		park.used += p->tid != 0;

@@ -17,7 +17,11 @@
  *		park_leave(p);
  *		return r;
  *	}
+ *
+ * The call must not allocate.
  */
+enum { PARK_NREGS = 6 }; /* rbx, rbp, r12 to r15 */
+
 struct park {
 	/* Not 0: parked. All that the thread has in use lies at and above. */
 	uintptr_t sp;
@@ -25,6 +29,9 @@ struct park {
 	uint32_t creating; /* inside pthread_create */
 	uintptr_t tcb; /* thread descriptor */
 	uintptr_t alt_lo, alt_hi; /* alternate signal stack, or 0, 0 */
+	/* Inside vfork, where the child has the stack: what registers hold. */
+	uintptr_t regs[PARK_NREGS];
+	uint32_t nregs; /* of those that count; 0 or PARK_NREGS */
 } CACHE_ALIGNED;
 
 /* This thread's record; NULL before its first wrapped call. */
@@ -40,6 +47,9 @@ enum {
 	STW_ONE = 4,
 };
 extern HIDDEN uint32_t stw_word CACHE_ALIGNED;
+
+/* The thread that does it: never waits for itself. */
+extern HIDDEN int stw_stopper;
 
 /*
  * On, and which process may: before that, and in processes that share or copied
@@ -60,13 +70,39 @@ struct park *park_register(void);
 void park_abandon(void);
 
 /*
+ * The same while this thread waits in the kernel for its child (vfork): the
+ * child is no thread of ours, whatever it calls. What comes back goes to
+ * park_return(), in the parent alone. With regs, six registers and the stack
+ * pointer, this thread is parked until then.
+ */
+struct park *park_lend(const uintptr_t regs[PARK_NREGS + 1]);
+void park_return(struct park *p);
+
+/* The kernel has a new alternate signal stack for this thread, or none. */
+void park_altstack(uintptr_t lo, uintptr_t hi);
+
+/* Handlers run that do not call park_interrupt(): no record is believed. */
+void park_distrust(void);
+extern HIDDEN bool park_distrusted;
+
+/*
  * Come to rest at once, if the world is being stopped: for threads that our
  * signal has found in the allocator, when they leave it (stop_hook).
  */
 void park_here(void);
 
-/* The slow half of park_leave(): waits while the world is stopped. */
+/*
+ * The slow halves of what follows: they wait while the world is stopped, on the
+ * way into a call (with its sp), and out of it.
+ */
+void park_hold(struct park *p, uintptr_t sp);
 void park_wait(struct park *p);
+
+/*
+ * Before a handler of the program's: the thread may have been parked, but runs
+ * now. Returns what park_resume() takes, should the handler come back.
+ */
+uintptr_t park_interrupt(void);
 
 /*
  * What the unwinder calls for a frame with a parked call in it: the thread is
@@ -87,25 +123,45 @@ static ALWAYS_INLINE struct park *park_record(void)
 	return p;
 }
 
+static ALWAYS_INLINE uintptr_t park_sp(void)
+{
+	uintptr_t sp;
+
+	__asm__ volatile("movq %%rsp, %0" : "=r"(sp));
+	return sp;
+}
+
+/* A stop is under way, or fences are asked for. */
+static ALWAYS_INLINE bool park_slow(void)
+{
+	return unlikely(
+		load_relaxed(&stw_word) & (STW_STOPPING | STW_FENCE));
+}
+
 /*
- * Park, keeping arg (a pointer that the kernel will use, or 0) where the
- * collector looks. All callee-saved registers are in the caller's frame by
+ * Park, keeping arg (a variable with pointers that the kernel will use) where
+ * the collector looks. All callee-saved registers are in the caller's frame by
  * __builtin_unwind_init(). The asm has an operand in the frame, so the compiler
  * cannot do it before the frame is there. Its store is a release, like every
  * store of this machine's.
+ *
+ * Who finds the world being stopped waits here: our signal, if it is on its way
+ * to this thread, must not find it inside the call.
  */
 #define PARK_ENTER(arg)                                                        \
 	({                                                                     \
 		struct park *park_ = park_record();                            \
-		volatile __typeof__(arg) park_arg_ = (arg);                    \
                                                                                \
 		__builtin_unwind_init();                                       \
 		__asm__ volatile(".cfi_personality 0x1b, park_personality");   \
-		if (likely(park_ != NULL))                                     \
+		if (likely(park_ != NULL)) {                                   \
 			__asm__ volatile("movq %%rsp, %0"                      \
 					 : "=m"(park_->sp)                     \
-					 : "m"(park_arg_)                      \
+					 : "m"(arg)                            \
 					 : "memory");                          \
+			if (park_slow())                                       \
+				park_hold(park_, park_sp());                   \
+		}                                                              \
 		park_;                                                         \
 	})
 
@@ -120,25 +176,8 @@ static ALWAYS_INLINE void park_leave(struct park *p)
 	signal_fence();
 	store_relaxed(&p->sp, 0);
 	signal_fence();
-	if (unlikely(load_relaxed(&stw_word) & (STW_STOPPING | STW_FENCE)))
+	if (park_slow())
 		park_wait(p);
-}
-
-/*
- * Around a handler of the program's: the thread may have been parked, but runs
- * now. Waits while the world is stopped. The result goes to park_resume().
- */
-static inline uintptr_t park_interrupt(void)
-{
-	struct park *p = park_self;
-	uintptr_t sp;
-
-	if (!p)
-		return 0;
-	sp = load_relaxed(&p->sp);
-	if (sp)
-		park_leave(p);
-	return sp;
 }
 
 /* The handler returns: the interrupted call goes on, or ends with EINTR. */

@@ -124,6 +124,7 @@ static void lower_flag(void)
 
 static void release_all(void)
 {
+	stw_stopper = 0;
 	lower_flag();
 	stw_trace_release();
 }
@@ -150,6 +151,8 @@ static void take_parked(void)
 		t->alt_lo = p->alt_lo;
 		t->alt_hi = p->alt_hi;
 		t->creating = p->creating;
+		t->regs = p->regs;
+		t->nregs = p->nregs;
 		t->how = STW_PARKED;
 	}
 }
@@ -390,7 +393,8 @@ static enum stw_result stop(struct stw *w, int64_t limit_ns)
 		barrier(); /* slow, the first time */
 	stop_hook = park_here;
 	w->stopped_ns = clock_mono_ns();
-	believe = raise_flag() && !(stw_without & STW_NO_PARK);
+	believe = raise_flag() && !(stw_without & STW_NO_PARK) &&
+		!load_relaxed(&park_distrusted);
 	store_relaxed(&stop_wanted, believe);
 	r = stop_all(w->stopped_ns, limit_ns ? limit_ns : STW_LIMIT_NS,
 		believe);
@@ -420,6 +424,7 @@ enum stw_result stw_stop_from(struct stw *w, int64_t limit_ns)
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(all));
 	stw.mask = mask;
 	w->self_tid = (int)sys0(SYS_gettid);
+	stw_stopper = w->self_tid;
 	w->self_tcb = (uintptr_t)__builtin_thread_pointer();
 	w->self_hidden = w->self_tid == tasks_hidden();
 	r = stop(w, limit_ns);
@@ -483,6 +488,7 @@ void stw_postfork_parent(void)
 void stw_postfork_child(void)
 {
 	stw.zombie = 0;
+	stw_stopper = 0;
 	park_postfork_child();
 	lock_reinit(&stw.lock);
 }
