@@ -71,6 +71,7 @@ static THREAD_LOCAL bool gone; /* our key destructor has run for good */
 
 struct mcache *mcache_all;
 size_t mcache_slack;
+void (*mcache_thread_ends)(void);
 static size_t run_caps; /* bytes: sum of run_caps over all mcaches */
 
 static struct threads {
@@ -196,9 +197,13 @@ static void release(struct mcache *mc)
  */
 static void thread_exit(void *arg)
 {
+	void (*hook)(void) = load_relaxed(&mcache_thread_ends);
+
 	gone = true;
 	mcache_self = &mcache_none;
 	release(arg);
+	if (hook)
+		hook();
 }
 
 bool mcache_gone(void)

@@ -136,6 +136,9 @@ struct mcache *mcache_get(void);
 void mcache_put(struct mcache *mc);
 bool mcache_gone(void);
 
+/* If set: called on a thread that has had an mcache and now ends. */
+extern void (*mcache_thread_ends)(void);
+
 /* Fill the empty magazine of record r; false: no memory. Small classes only. */
 bool mcache_refill(struct mcache *mc, unsigned r);
 

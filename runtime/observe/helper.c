@@ -17,8 +17,8 @@
  *     malloc, but what it calls into keeps thread-local state.
  * What pthread_create costs, and who pays: one calloc of libc's (the thread's
  * table of TLS blocks), once for each start; libc counts the thread, so
- * preload/ ends the process when the program's last thread ends; preload's own
- * pthread_create must not take it for one of the program's (helper_create).
+ * lastthread.c ends the process when the program's last thread ends; preload's
+ * own pthread_create must not take it for one of the program's (helper_create).
  *
  * All signals are blocked, so that none meant for the process is delivered
  * here. Except 32 and 33: libc uses them between threads, and setuid() would
@@ -42,6 +42,7 @@
 #include "observe/helper.h"
 #include "base/atomics.h"
 #include "base/lock.h"
+#include "observe/lastthread.h"
 #include "os/clock.h"
 #include "os/ownfd.h"
 #include "os/sysmem.h"
@@ -80,6 +81,7 @@ static struct helper {
 	pthread_t thread;
 	char *stack; /* reserved with a guard page below */
 	size_t stack_size;
+	uint64_t mask; /* of the thread that has made it */
 	struct helper_timer *timers; /* earliest first */
 
 	struct lock fds;
@@ -338,6 +340,7 @@ static void *run(void *unused)
 
 	sys2(SYS_prctl, PR_SET_NAME, "gostat");
 	tasks_hide(tid);
+	lastthread_watch(helper.mask);
 	/* relaxed: nothing else is read by whoever sees it. */
 	store_relaxed(&helper.tid, tid);
 	/* acquire [stop]: pairs with helper_stop(). */
@@ -399,6 +402,7 @@ static int create_with_signals_blocked(void)
 	int saved = errno, error;
 
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(all));
+	helper.mask = old;
 	error = create();
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, sizeof(old));
 	errno = saved;
@@ -417,6 +421,7 @@ static void forget_thread(void)
 	helper.timers = NULL;
 	helper.poller = NULL;
 	tasks_hide(0);
+	lastthread_fork_child();
 	helper.generation++;
 	helper.queue = NULL;
 }
