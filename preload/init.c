@@ -28,6 +28,7 @@
 #include "base/fmt.h"
 #include "base/options.h"
 #include "base/syscall.h"
+#include "gc/roots.h"
 #include "observe/brink.h"
 #include "observe/dump.h"
 #include "observe/dumpfile.h"
@@ -104,6 +105,7 @@ void preload_init(void)
 	heap_hooks.usable_foreign = foreign_usable_size;
 	heap_init();
 	sampler_start();
+	roots_set_self((uintptr_t)__ehdr_start, (uintptr_t)_end);
 	sysmem_count((size_t)(_end - __bss_start), SYS_OTHER);
 	fork_init();
 }
@@ -163,6 +165,8 @@ __attribute__((constructor)) static void on_load(void)
 	limits_init();
 	birth_init();
 	calls_init();
+	roots_init();
+	kernelptr_init();
 	signal_init();
 	dumpfile_temporary(environment());
 	dump_hook(ACTION_HEAP, dumpheap_action);

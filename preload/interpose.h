@@ -43,6 +43,9 @@ void birth_init(void);
 /* Find libc's own prctl and syscall. */
 void limits_init(void);
 
+/* Find libc's own functions that preload/kernelptr.c wraps. */
+void kernelptr_init(void);
+
 /* Pointers that are not ours (preload/foreign.c). */
 void foreign_init(void);
 void foreign_free(void *p);

@@ -6,11 +6,14 @@
  */
 #include "base/attrs.h"
 #include "gc/leakscope.h"
+#include "gc/roots.h"
 
 /* sanitizer/lsan_interface.h declares these; it need not be installed. */
 void __lsan_ignore_object(const void *p);
 void __lsan_disable(void);
 void __lsan_enable(void);
+void __lsan_register_root_region(const void *p, size_t size);
+void __lsan_unregister_root_region(const void *p, size_t size);
 
 API void __lsan_ignore_object(const void *p)
 {
@@ -25,4 +28,14 @@ API void __lsan_disable(void)
 API void __lsan_enable(void)
 {
 	leak_enable();
+}
+
+API void __lsan_register_root_region(const void *p, size_t size)
+{
+	roots_register((uintptr_t)p, (uintptr_t)p + size);
+}
+
+API void __lsan_unregister_root_region(const void *p, size_t size)
+{
+	roots_unregister((uintptr_t)p, (uintptr_t)p + size);
 }

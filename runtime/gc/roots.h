@@ -58,7 +58,8 @@ struct root_mapping {
 /* A growing array with a mapping of its own. */
 struct root_vec {
 	void *v;
-	size_t n, cap;
+	size_t n;   /* elements */
+	size_t cap; /* bytes mapped */
 };
 
 struct rootset {
@@ -68,7 +69,10 @@ struct rootset {
 	struct root_vec pieces;	  /* struct gc_range, by address, disjoint */
 	struct root_vec names;	  /* chars; offset 0 is "" */
 	struct root_vec shared;	  /* struct gc_range: to scan in the pause */
-	const char *error; /* why roots_collect() failed, or NULL */
+	const char *error;	  /* why roots_collect() failed, or NULL */
+	int pid;		  /* of the program: a copy has another one */
+	uintptr_t self_alt; /* alternate signal stack of who stops the world */
+	void *buf;	    /* to read shared memory */
 	/*
 	 * What the result does not vouch for; all 0 when it is complete.
 	 * Reclaiming on an incomplete rootset would free live memory.
@@ -122,6 +126,9 @@ size_t rootset_find(const struct rootset *rs, uintptr_t p);
 void rootset_scan(const struct rootset *rs, size_t i,
 	void (*fn)(uintptr_t lo, uintptr_t hi, void *arg), void *arg);
 
+/* For tests: aborts where the tables are not as described in rootset.c. */
+void rootset_check(const struct rootset *rs);
+
 /* Name of a range, word or mapping: "libfoo.so", "thread 12", "epoll 5:7". */
 const char *rootset_name(const struct rootset *rs, uint32_t name);
 
@@ -134,6 +141,12 @@ const char *root_kind_name(enum root_kind kind);
  */
 int roots_register(uintptr_t lo, uintptr_t hi);
 int roots_unregister(uintptr_t lo, uintptr_t hi);
+
+/*
+ * Before the program runs: learn how libc lays out a thread's memory, and what
+ * the loader has mapped. Context: start-up, dlsym() may be called.
+ */
+void roots_init(void);
 
 /*
  * The library's own data, which is no root: [lo, hi) of its module. Unit tests

@@ -231,6 +231,17 @@ GOSTAT_API void gostat_leak_disable(void);
 GOSTAT_API void gostat_leak_enable(void);
 
 /*
+ * [lo, hi) holds pointers that keep objects alive, and the collector would not
+ * find it: memory of a device, or mapped by the program for itself. Adding a
+ * range twice counts twice; parts of it may be unmapped. 0, or -1 and errno:
+ * EINVAL (lo > hi), ENOMEM; removing: ENOENT (it was not added). No
+ * counterpart; LeakSanitizer's __lsan_register_root_region and
+ * __lsan_unregister_root_region, which are there too.
+ */
+GOSTAT_API int gostat_add_roots(const void *lo, const void *hi);
+GOSTAT_API int gostat_remove_roots(const void *lo, const void *hi);
+
+/*
  * The object at p is in use at least until here, whatever the optimizer thinks.
  * Works without the library. runtime.KeepAlive.
  */

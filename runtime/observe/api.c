@@ -12,6 +12,7 @@
 #include "alloc/mheap.h"
 #include "base/attrs.h"
 #include "gc/leakscope.h"
+#include "gc/roots.h"
 #include "observe/heapprofile.h"
 #include "observe/memstats.h"
 #include "observe/tracefile.h"
@@ -132,4 +133,23 @@ void gostat_leak_disable(void)
 void gostat_leak_enable(void)
 {
 	leak_enable();
+}
+
+/* What a function that gives an errno value becomes in C. */
+static int result(int error)
+{
+	if (!error)
+		return 0;
+	errno = error;
+	return -1;
+}
+
+int gostat_add_roots(const void *lo, const void *hi)
+{
+	return result(roots_register((uintptr_t)lo, (uintptr_t)hi));
+}
+
+int gostat_remove_roots(const void *lo, const void *hi)
+{
+	return result(roots_unregister((uintptr_t)lo, (uintptr_t)hi));
 }

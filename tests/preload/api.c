@@ -75,6 +75,9 @@ static void check(void)
 	assert(gostat_set_max_heap(0) == 64 << 20);
 	gostat_free_os_memory();
 	check_files();
+	assert(gostat_add_roots(&a, &a + 1) == 0);
+	assert(gostat_remove_roots(&a, &a + 1) == 0);
+	assert(gostat_remove_roots(&a, &a + 1) == -1 && errno == ENOENT);
 }
 
 int main(void)

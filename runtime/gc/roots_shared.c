@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * roots_shared: memory that a copy of the process does not freeze.
+ *
+ * What is MAP_SHARED goes on changing under the copy's eyes: a pointer that
+ * moves from there to private memory right after the stop would be seen in
+ * neither place. So it is read in the pause, and every word that may be an
+ * address is put on a list:
+ *
+ *	prepare   /proc/self/maps: where is something shared?
+ *	freeze    pagemap: which pages of it are mapped; read those
+ *
+ * The list may be out of date by the time of the stop, so the pages are not
+ * touched: process_vm_readv() to ourselves fails where a load would fault. It
+ * moves 1.5 GB/s, and the world waits; beyond FREEZE_BYTES pages become ranges
+ * for the copy to look at while they change, and are counted as not frozen.
+ *
+ * Devices are left alone (reading a register may do something). The rings of
+ * io_uring are memory: an entry keeps its user data until it is used again, so
+ * what is in flight is found there as a rule.
+ *
+ * Rejected: mapping the same memory a second time before the stop (it doesn't
+ * freeze, either); MADV_COLLAPSE and the like.
+ */
+#include "gc/roots_parts.h"
+#include "alloc/arena.h"
+#include "os/syscall.h"
+#include "os/sysmem.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+
+enum {
+	FREEZE_BYTES = 8 << 20, /* 5 ms */
+	/*
+	 * The marker asks whether pages of larger ranges have memory, and in
+	 * the copy shared ones have not been touched yet.
+	 */
+	CHUNK = 64 << 10,
+};
+#define LOW ((uintptr_t)1 << 32) /* below lie numbers, hardly mappings */
+
+static bool is_device(const char *path)
+{
+	return !strncmp(path, "/dev/", 5) && strncmp(path, "/dev/shm/", 9) &&
+	       strncmp(path, "/dev/zero", 9) && strncmp(path, "/dev/huge", 9);
+}
+
+bool roots_list_shared(struct rootset *rs)
+{
+	char buf[4096];
+	struct procmaps m;
+	struct procmap v;
+	struct gc_range *r;
+
+	if (!procmaps_open(&m, buf, sizeof(buf))) {
+		rs->error = "cannot read /proc/self/maps";
+		return false;
+	}
+	while (procmaps_next(&m, &v)) {
+		if (!v.shared || !(v.prot & PROT_READ) || roots_ours(v.lo) ||
+			is_device(v.path))
+			continue;
+		r = rootset_grow(rs, &rs->shared, sizeof(*r));
+		if (r)
+			*r = (struct gc_range){v.lo, v.hi};
+	}
+	procmaps_close(&m);
+	if (rs->shared.n && !rs->buf)
+		rs->buf = sysmem_map(NULL, ROOTS_BUF, SYS_GC);
+	if (rs->shared.n && !rs->buf)
+		rs->error = "no memory to freeze roots";
+	return !rs->error;
+}
+
+bool roots_may_be_address(uintptr_t word)
+{
+	return word - window_base < window.max_arenas * ARENA_SIZE ||
+	       (word >= LOW && word >> 47 == 0);
+}
+
+/* Bytes read from lo on; 0: it can't be. */
+static size_t read_words(struct rootset *rs, uintptr_t lo, size_t n)
+{
+	struct iovec to = {rs->buf, n};
+	struct iovec from = {(void *)lo, n};
+	long got = sys6(
+		SYS_process_vm_readv, rs->pid, (long)&to, 1, (long)&from, 1, 0);
+	const uintptr_t *word = rs->buf;
+
+	if (got <= 0)
+		return 0;
+	for (long i = 0; i < got / 8; i++)
+		if (roots_may_be_address(word[i]))
+			rootset_add_word(rs, word[i], ROOT_SHARED, 0, 0);
+	return (size_t)got;
+}
+
+static void leave(struct rootset *rs, uintptr_t lo, uintptr_t hi)
+{
+	struct root_range *r;
+
+	rs->shared_unfrozen += hi - lo;
+	for (; lo < hi; lo += CHUNK) {
+		r = rootset_grow(rs, &rs->ranges, sizeof(*r));
+		if (r)
+			*r = (struct root_range){
+				lo, MIN(lo + CHUNK, hi), ROOT_SHARED, 0, 0};
+	}
+}
+
+/* Pages with memory. */
+static void freeze(
+	struct rootset *rs, uintptr_t lo, uintptr_t hi, size_t *budget)
+{
+	while (lo < hi) {
+		size_t n = MIN(MIN(hi - lo, (size_t)ROOTS_BUF), *budget);
+		size_t got = n ? read_words(rs, lo, n) : 0;
+
+		if (!got)
+			break;
+		*budget -= got;
+		lo += got;
+	}
+	if (lo < hi && !*budget)
+		leave(rs, lo, hi);
+	/* Else it is gone meanwhile, or can't be read by anybody. */
+}
+
+void roots_freeze_shared(struct rootset *rs)
+{
+	const struct gc_range *r = rs->shared.v;
+	size_t budget = FREEZE_BYTES;
+	struct pages p;
+	uintptr_t lo, hi;
+
+	if (!rs->shared.n)
+		return;
+	pages_open(&p);
+	for (size_t i = 0; i < rs->shared.n; i++) {
+		pages_begin(&p, r[i].lo, r[i].hi, PAGES_ANY);
+		while (pages_next(&p, &lo, &hi))
+			freeze(rs, lo, hi, &budget);
+	}
+	pages_close(&p);
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * roots_threads: what threads hold.
+ *
+ *	            registers that lie on no stack: words
+ *	[ guard | dead | live frames ... | static TLS | descriptor ]
+ *	               ^sp               ^            ^%fs
+ *	                  ROOT_STACK          ROOT_TLS
+ *
+ * The descriptor has the argument and the result of the thread, its first 32
+ * keys and the way to the others, and to blocks of dynamic TLS.
+ *
+ * A stack pointer may be elsewhere: on an alternate signal stack, on a
+ * coroutine's. Then the thread's own stack is a root from one end to the other
+ * (where its frames end is written nowhere), and whatever memory the pointer is
+ * in is reached: a heap object, a mapping; and from there up it is a root in
+ * any case. Stacks on which nobody is are memory like any other, live when
+ * something points there.
+ *
+ * Stacks are listed here and become ranges in roots_maps.c, which knows what is
+ * mapped.
+ */
+#include "gc/roots_parts.h"
+#include "base/fmt.h"
+#include "os/sysmem.h"
+
+/* -------- lists -------- */
+
+static void add_stack(
+	struct roots_walk *k, struct root_vec *v, const struct root_stack *s)
+{
+	struct root_stack *new = rootset_grow(k->rs, v, sizeof(*s));
+
+	if (new)
+		*new = *s;
+}
+
+static void sift(struct root_stack *s, size_t i, size_t n)
+{
+	struct root_stack x = s[i];
+
+	for (size_t child; (child = 2 * i + 1) < n; i = child) {
+		if (child + 1 < n && s[child].lo < s[child + 1].lo)
+			child++;
+		if (s[child].lo <= x.lo)
+			break;
+		s[i] = s[child];
+	}
+	s[i] = x;
+}
+
+/* Heapsort: libc's qsort() may allocate. */
+static void sort(struct root_vec *v)
+{
+	struct root_stack *s = v->v, x;
+
+	for (size_t i = v->n / 2; i-- > 0;)
+		sift(s, i, v->n);
+	for (size_t n = v->n; n > 1;) {
+		x = s[0];
+		s[0] = s[--n];
+		s[n] = x;
+		sift(s, 0, n);
+	}
+}
+
+/* Two threads that claim one stack have shared a descriptor: take the sum. */
+static void merge(struct root_vec *v)
+{
+	struct root_stack *s = v->v;
+	size_t n = 0;
+
+	for (size_t i = 0; i < v->n; i++) {
+		if (n == 0 || s[i].lo >= s[n - 1].hi) {
+			s[n++] = s[i];
+			continue;
+		}
+		s[n - 1].from = MIN(s[n - 1].from, s[i].from);
+		s[n - 1].hi = MAX(s[n - 1].hi, s[i].hi);
+	}
+	v->n = n;
+}
+
+/* -------- one thread -------- */
+
+struct owner {
+	int tid;
+	uint32_t name;
+	uintptr_t sp[2]; /* where it is, and what that has interrupted */
+	uintptr_t tcb;
+	uintptr_t alt_lo;
+};
+
+static uint32_t name_of(struct rootset *rs, int tid)
+{
+	char text[32];
+	struct fmt f;
+
+	fmt_init(&f, text, sizeof(text), -1);
+	fmt_printf(&f, "thread %d", tid);
+	return rootset_add_name(rs, text, f.len);
+}
+
+static void add_tls(struct roots_walk *k, const struct owner *o)
+{
+	rootset_add_range(k->rs, o->tcb - roots_libc.static_tls,
+		o->tcb + roots_libc.descriptor, ROOT_TLS, o->tid, o->name);
+}
+
+/* Not memory of anybody else: what is in there has been added. */
+static void cut(
+	struct roots_walk *k, const struct owner *o, uintptr_t lo, uintptr_t hi)
+{
+	struct root_stack s = {lo, hi, hi, o->tid, o->name};
+
+	add_stack(k, &k->stacks, &s);
+}
+
+/* Its own stack, if libc knows where it is: all but the first thread's. */
+static void add_own_stack(struct roots_walk *k, const struct owner *o)
+{
+	struct root_stack s = {.tid = o->tid, .name = o->name};
+	uintptr_t end;
+	bool in = false;
+
+	if (!o->tcb || !roots_stack_block(o->tcb, &s.lo, &end))
+		return;
+	s.from = s.hi = o->tcb - roots_libc.static_tls;
+	for (unsigned i = 0; i < 2; i++)
+		if (o->sp[i] >= s.lo && o->sp[i] < end) {
+			s.from = MIN(s.from, o->sp[i]);
+			in = true;
+		}
+	if (!in)
+		s.from = s.lo;
+	add_stack(k, &k->stacks, &s);
+	cut(k, o, s.hi, end);
+}
+
+static void add_loose(struct roots_walk *k, const struct owner *o, uintptr_t sp)
+{
+	struct root_stack s = {sp, sp, sp, o->tid, o->name};
+
+	add_stack(k, &k->loose, &s);
+	rootset_add_word(k->rs, sp, ROOT_STACK, o->tid, o->name);
+}
+
+static bool in_own_stack(const struct owner *o, uintptr_t sp)
+{
+	uintptr_t lo, hi;
+
+	return o->tcb && roots_stack_block(o->tcb, &lo, &hi) && sp >= lo &&
+	       sp < hi;
+}
+
+static void add_thread(struct roots_walk *k, struct owner *o)
+{
+	bool is_main = o->tid == k->rs->pid;
+
+	o->name = name_of(k->rs, o->tid);
+	if (!roots_is_tcb(o->tcb))
+		o->tcb = 0;
+	if (o->tcb)
+		add_tls(k, o);
+	if (is_main) {
+		k->main_alive = true;
+		k->main_sp[0] = o->sp[0];
+		k->main_sp[1] = o->sp[1];
+		k->main_name = o->name;
+		if (o->tcb)
+			cut(k, o, o->tcb - roots_libc.static_tls,
+				o->tcb + roots_libc.descriptor);
+	} else {
+		add_own_stack(k, o);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		if (o->sp[i] && (is_main || !in_own_stack(o, o->sp[i])))
+			add_loose(k, o, o->sp[i]);
+	rootset_add_word(k->rs, o->alt_lo, ROOT_STACK, o->tid, o->name);
+}
+
+static void add_regs(struct rootset *rs, const struct owner *o,
+	const uintptr_t *regs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		rootset_add_word(rs, regs[i], ROOT_REGISTERS, o->tid, o->name);
+}
+
+/* -------- all of them -------- */
+
+static void add_self(struct roots_walk *k, const struct stw *w)
+{
+	struct owner o = {.tid = w->self_tid,
+		.sp = {w->self_sp},
+		.tcb = w->self_tcb,
+		.alt_lo = k->rs->self_alt};
+
+	if (w->self_hidden)
+		return;
+	add_thread(k, &o);
+	add_regs(k->rs, &o, w->self_regs, NELEM(w->self_regs));
+}
+
+static void add_other(struct roots_walk *k, const struct stw_thread *t)
+{
+	struct owner o = {.tid = t->tid,
+		.sp = {t->sp, t->interrupted_sp},
+		.tcb = t->tcb,
+		.alt_lo = t->alt_lo};
+
+	if (t->how == STW_GONE)
+		return;
+	add_thread(k, &o);
+	add_regs(k->rs, &o, t->regs, t->nregs);
+}
+
+void roots_threads(struct roots_walk *k, const struct stw *w)
+{
+	add_self(k, w);
+	for (unsigned i = 0; i < w->n; i++)
+		add_other(k, stw_thread(w, i));
+	k->rs->noregs = w->nblocked;
+	k->rs->unstopped = w->nrunning;
+	sort(&k->stacks);
+	merge(&k->stacks);
+	sort(&k->loose);
+}

@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: MIT */
+/* Every place a program can keep a pointer in is found, and put in its kind. */
+#include "gc/roots.h"
+#include "alloc/heap.h"
+#include "base/atomics.h"
+#include "gc/kernelptr.h"
+#include "os/syscall.h"
+#include "os/sysmem.h"
+#include "profile/modules.h"
+#include "support/random.h"
+#include "support/run.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LONG INT64_C(20000000000)
+enum { PAGE = 4096 };
+
+static struct rootset rs;
+static struct stw w;
+static uint32_t quit;
+
+static void *map(size_t size, int prot, int flags)
+{
+	void *p = mmap(NULL, size, prot, flags | MAP_ANONYMOUS, -1, 0);
+
+	ck_assert_ptr_ne(p, MAP_FAILED);
+	return p;
+}
+
+/* A page of its own on either side, so that nothing merges with it. */
+static char *map_alone(size_t size, int flags)
+{
+	char *p = map(size + ((size_t)256 << 20), PROT_NONE,
+		MAP_PRIVATE | MAP_NORESERVE);
+
+	p += (size_t)128 << 20;
+	ck_assert_ptr_eq(mmap(p, size, PROT_READ | PROT_WRITE,
+				 flags | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+		p);
+	return p;
+}
+
+/* As a cycle does, in place. */
+static void collect(void)
+{
+	bool frozen, collected;
+
+	modules_refresh();
+	ck_assert(roots_prepare(&rs));
+	ck_assert_int_eq(stw_stop(&w, LONG), STW_OK);
+	frozen = roots_freeze(&rs, &w);
+	collected = roots_collect(&rs, &w);
+	stw_start(&w);
+	ck_assert(frozen);
+	ck_assert_msg(collected, "%s", rs.error);
+	rootset_check(&rs);
+}
+
+/* Kinds (bits) of the ranges that hold the word at p. */
+static uint32_t kinds(const void *p)
+{
+	uintptr_t at = (uintptr_t)p;
+	uint32_t found = 0;
+
+	for (size_t i = 0; i < rs.ranges.n; i++) {
+		const struct root_range *r = &rootset_ranges(&rs)[i];
+
+		if (at >= r->lo && at < r->hi)
+			found |= 1u << r->kind;
+	}
+	return found;
+}
+
+static bool has_word(uintptr_t word, enum root_kind kind)
+{
+	for (size_t i = 0; i < rs.words.n; i++) {
+		const struct root_word *r = &rootset_words(&rs)[i];
+
+		if (r->word == word && r->kind == (uint32_t)kind)
+			return true;
+	}
+	return false;
+}
+
+struct bytes {
+	uintptr_t p; /* to be found; or 0 */
+	bool found;
+	size_t n;
+};
+
+static void count_piece(uintptr_t lo, uintptr_t hi, void *arg)
+{
+	struct bytes *b = arg;
+
+	b->found |= b->p >= lo && b->p < hi;
+	b->n += hi - lo;
+}
+
+/* Is p in a page of a mapping that would be scanned? */
+static bool in_piece(const void *p)
+{
+	struct bytes b = {(uintptr_t)p, false, 0};
+	size_t i = rootset_find(&rs, (uintptr_t)p);
+
+	if (i != SIZE_MAX)
+		rootset_scan(&rs, i, count_piece, &b);
+	return b.found;
+}
+
+/* -------- globals -------- */
+
+static void *data = &data;
+static void *bss[2];
+static void *const relro = &data;
+static __thread void *tls = &data;
+
+START_TEST(test_globals)
+{
+	void *brk = sbrk(PAGE);
+	const uint32_t global = 1u << ROOT_GLOBALS;
+
+	bss[1] = brk;
+	*(void **)brk = brk;
+	collect();
+	ck_assert_uint_eq(kinds(&data), global);
+	ck_assert_uint_eq(kinds(&bss[1]), global);
+	ck_assert_uint_eq(kinds(brk), global);
+	ck_assert_uint_eq(kinds((const void *)&relro), global);
+	/* libc's and the loader's */
+	ck_assert_uint_eq(kinds(&stdout->_IO_read_ptr), global);
+	/* code has no pointers to objects */
+	ck_assert_uint_eq(kinds((const void *)(uintptr_t)collect), 0);
+	ck_assert_uint_eq(kinds("constant"), 0);
+	roots_free(&rs);
+}
+END_TEST
+
+START_TEST(test_self)
+{
+	roots_set_self((uintptr_t)&data & -(uintptr_t)PAGE,
+		((uintptr_t)&bss[2] + PAGE - 1) & -(uintptr_t)PAGE);
+	collect();
+	ck_assert_uint_eq(kinds(&data), 0);
+	ck_assert_uint_eq(kinds(heap_malloc(100)), 0);
+	ck_assert_uint_eq(
+		rootset_find(&rs, (uintptr_t)heap_malloc(100)), SIZE_MAX);
+	ck_assert_uint_eq(
+		rootset_find(&rs, (uintptr_t)rootset_ranges(&rs)), SIZE_MAX);
+	ck_assert_uint_eq(kinds(rootset_ranges(&rs)), 0);
+	roots_free(&rs);
+}
+END_TEST
+
+/* -------- threads -------- */
+
+struct sleeper {
+	sem_t up;
+	void **local, **thread_local;
+	char *dead; /* far below its stack pointer */
+	void *arg;
+	int tid;
+};
+
+static void *sleep_thread(void *arg)
+{
+	struct sleeper *s = arg;
+	void *volatile here = arg;
+
+	tls = arg;
+	s->tid = (int)sys0(SYS_gettid);
+	s->local = (void **)&here;
+	s->thread_local = &tls;
+	s->dead = (char *)__builtin_frame_address(0) - 32768;
+	sem_post(&s->up);
+	while (!load_relaxed(&quit))
+		usleep(1000);
+	return here;
+}
+
+static void check_sleeper(const struct sleeper *s)
+{
+	char name[32];
+
+	ck_assert_uint_eq(kinds(s->local), 1u << ROOT_STACK);
+	ck_assert_uint_eq(kinds(s->thread_local), 1u << ROOT_TLS);
+	ck_assert_uint_eq(kinds(s->dead), 0);
+	ck_assert_uint_eq(rootset_find(&rs, (uintptr_t)s->dead), SIZE_MAX);
+	for (size_t i = 0; i < rs.ranges.n; i++) {
+		const struct root_range *r = &rootset_ranges(&rs)[i];
+
+		if ((uintptr_t)s->local - r->lo >= r->hi - r->lo)
+			continue;
+		ck_assert_int_eq(r->tid, s->tid);
+		snprintf(name, sizeof(name), "thread %d", s->tid);
+		ck_assert_str_eq(rootset_name(&rs, r->name), name);
+	}
+}
+
+/* One on a stack of libc's, one on the program's, next to other things. */
+START_TEST(test_threads)
+{
+	static struct sleeper s[2];
+	char *own = map_alone(1 << 20, MAP_PRIVATE);
+	void *local = &s;
+	pthread_attr_t attr;
+	pthread_t t[2];
+
+	pthread_attr_init(&attr);
+	own[0] = own[(1 << 20) - 1] = 1;
+	for (int i = 0; i < 2; i++) {
+		sem_init(&s[i].up, 0, 0);
+		if (i == 1)
+			pthread_attr_setstack(
+				&attr, own + (256 << 10), 512 << 10);
+		ck_assert_int_eq(
+			pthread_create(&t[i], &attr, sleep_thread, &s[i]), 0);
+		sem_wait(&s[i].up);
+	}
+	memset(s[1].dead, 1, 100);
+	collect();
+	check_sleeper(&s[0]);
+	check_sleeper(&s[1]);
+	ck_assert(in_piece(own));
+	ck_assert(in_piece(own + (1 << 20) - 1));
+	ck_assert_uint_eq(kinds(&local), 1u << ROOT_STACK);
+	ck_assert_uint_eq(kinds(&tls), 1u << ROOT_TLS);
+	ck_assert_uint_eq(rs.unstopped, 0);
+	store_relaxed(&quit, 1);
+	pthread_join(t[0], NULL);
+	pthread_join(t[1], NULL);
+	roots_free(&rs);
+}
+END_TEST
+
+/* The caller's own callee-saved registers: words. */
+START_TEST(test_registers)
+{
+	uintptr_t magic = (uintptr_t)0x5a5ac0dedead0000, found = 0;
+
+	modules_refresh();
+	ck_assert(roots_prepare(&rs));
+	__asm__ volatile("movq %0, %%r12" : : "r"(magic) : "r12");
+	found = stw_stop(&w, LONG) == STW_OK && roots_freeze(&rs, &w);
+	w.self_regs[2] = magic; /* the compiler may have used r12 */
+	found = found && roots_collect(&rs, &w);
+	stw_start(&w);
+	ck_assert(found);
+	ck_assert(has_word(magic, ROOT_REGISTERS));
+	roots_free(&rs);
+}
+END_TEST
+
+/* -------- mappings -------- */
+
+START_TEST(test_mapping)
+{
+	char *p = map_alone(16 * PAGE, MAP_PRIVATE);
+	char *q = map_alone(PAGE, MAP_PRIVATE);
+	size_t i;
+
+	p[0] = p[5 * PAGE] = p[9 * PAGE] = q[0] = 1;
+	/* A guard page and a read-only one don't part it. */
+	ck_assert_int_eq(mprotect(p + 3 * PAGE, PAGE, PROT_NONE), 0);
+	ck_assert_int_eq(mprotect(p + 5 * PAGE, PAGE, PROT_READ), 0);
+	collect();
+	i = rootset_find(&rs, (uintptr_t)p);
+	ck_assert_uint_ne(i, SIZE_MAX);
+	ck_assert_uint_eq(rootset_mappings(&rs)[i].lo, (uintptr_t)p);
+	ck_assert_uint_eq(
+		rootset_mappings(&rs)[i].hi, (uintptr_t)p + 16 * PAGE);
+	ck_assert_uint_eq(rootset_find(&rs, (uintptr_t)p + 16 * PAGE - 1), i);
+	ck_assert_uint_ne(rootset_find(&rs, (uintptr_t)q), i);
+	for (int k = 0; k < 16; k++)
+		ck_assert_int_eq(
+			in_piece(p + k * PAGE + 8), k == 0 || k == 5 || k == 9);
+	roots_free(&rs);
+}
+END_TEST
+
+/* A terabyte with three pages in it. */
+START_TEST(test_sparse)
+{
+	const size_t size = (size_t)1 << 40;
+	char *p =
+		map(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE);
+	struct bytes b = {0, false, 0};
+	size_t i;
+
+	madvise(p, size, MADV_NOHUGEPAGE);
+	p[0] = p[size / 2] = p[size - 1] = 1;
+	collect();
+	ck_assert(in_piece(p) && in_piece(p + size / 2));
+	ck_assert(in_piece(p + size - 1));
+	i = rootset_find(&rs, (uintptr_t)p + 12345678);
+	ck_assert_uint_ne(i, SIZE_MAX);
+	rootset_scan(&rs, i, count_piece, &b);
+	/* It may have been merged with something near. */
+	ck_assert_uint_ge(b.n, 3 * PAGE);
+	ck_assert_uint_lt(b.n, 64 << 20);
+	roots_free(&rs);
+	munmap(p, size);
+}
+END_TEST
+
+/* -------- shared memory -------- */
+
+START_TEST(test_shared)
+{
+	const size_t size = (size_t)1 << 30;
+	uintptr_t *p = map(size, PROT_READ | PROT_WRITE, MAP_SHARED);
+	uintptr_t object = (uintptr_t)heap_malloc(100);
+	uintptr_t far = (uintptr_t)map_alone(PAGE, MAP_PRIVATE);
+
+	p[1] = object;
+	p[size / 16] = far;
+	p[2] = 12345;
+	collect();
+	ck_assert(has_word(object, ROOT_SHARED));
+	ck_assert(has_word(far, ROOT_SHARED));
+	ck_assert(!has_word(12345, ROOT_SHARED));
+	ck_assert_uint_eq(rs.shared_unfrozen, 0);
+	ck_assert_uint_eq(rootset_find(&rs, (uintptr_t)p), SIZE_MAX);
+	ck_assert_uint_eq(kinds(p), 0);
+
+	/* Too much for a pause: the rest is looked at later. */
+	for (size_t i = 0; i < 32 << 20; i += PAGE)
+		p[i / 8] = object;
+	collect();
+	ck_assert_uint_gt(rs.shared_unfrozen, 16 << 20);
+	ck_assert_uint_lt(rs.shared_unfrozen, 33 << 20);
+	ck_assert_uint_eq(kinds(&p[(31 << 20) / 8]), 1u << ROOT_SHARED);
+
+	/* Gone between the list and the stop. */
+	ck_assert(roots_prepare(&rs));
+	munmap(p, size);
+	ck_assert_int_eq(stw_stop(&w, LONG), STW_OK);
+	roots_freeze(&rs, &w);
+	roots_collect(&rs, &w);
+	stw_start(&w);
+	ck_assert(!has_word(object, ROOT_SHARED));
+	ck_assert_ptr_eq(rs.error, NULL);
+	roots_free(&rs);
+}
+END_TEST
+
+/* -------- the kernel -------- */
+
+/* Random entries come and go; the kernel's list is what counts. */
+START_TEST(test_epoll)
+{
+	enum { FDS = 300 };
+	struct rng r = rng_init(1);
+	uintptr_t model[2][FDS] = {{0}};
+	int ep[2] = {epoll_create1(0), epoll_create1(0)};
+	int fd[FDS];
+
+	for (int i = 0; i < FDS; i++)
+		fd[i] = eventfd(0, 0);
+	for (int turn = 0; turn < 5; turn++) {
+		for (int i = 0; i < 500; i++) {
+			int e = (int)rng_below(&r, 2);
+			int f = (int)rng_below(&r, FDS);
+			uintptr_t *m = &model[e][f];
+			struct epoll_event event = {.events = EPOLLIN,
+				.data.u64 = ((uint64_t)0x7654 << 32) +
+					    rng_below(&r, 1 << 20) * 16};
+			int op = !*m		    ? EPOLL_CTL_ADD
+				 : rng_below(&r, 2) ? EPOLL_CTL_MOD
+						    : EPOLL_CTL_DEL;
+
+			ck_assert_int_eq(
+				epoll_ctl(ep[e], op, fd[f], &event), 0);
+			*m = op == EPOLL_CTL_DEL ? 0 : event.data.u64;
+		}
+		close(fd[turn]); /* takes its entries along */
+		model[0][turn] = model[1][turn] = 0;
+		fd[turn] = eventfd(0, 0);
+		collect();
+		for (int i = 0; i < FDS; i++)
+			for (int e = 0; e < 2; e++)
+				ck_assert(!model[e][i] ||
+					  has_word(model[e][i], ROOT_KERNEL));
+		for (size_t i = 0; i < rs.words.n; i++) {
+			const struct root_word *word = &rootset_words(&rs)[i];
+			int e, f;
+
+			if (sscanf(rootset_name(&rs, word->name), "epoll %d:%d",
+				    &e, &f) != 2)
+				continue;
+			MUST(e == ep[0] || e == ep[1]);
+			e = e == ep[1];
+			for (int j = 0; j < FDS; j++)
+				if (fd[j] == f)
+					ck_assert_uint_eq(
+						model[e][j], word->word);
+		}
+	}
+	roots_free(&rs);
+}
+END_TEST
+
+/* After the list was read and before the world stands. */
+START_TEST(test_epoll_late)
+{
+	for (unsigned n = 1; n < 10000; n += 5000) {
+		int ep = epoll_create1(0), fd = eventfd(0, 0);
+		struct epoll_event event = {
+			EPOLLIN, {.u64 = (uint64_t)0x765400000000 + n}};
+
+		kernelptr_epoll(ep, fd, event.data.u64); /* nobody listens */
+		ck_assert(roots_prepare(&rs));
+		ck_assert(!has_word(event.data.u64, ROOT_KERNEL));
+		ck_assert_int_eq(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event), 0);
+		for (unsigned i = 0; i < n; i++)
+			kernelptr_epoll(ep, fd, event.data.u64);
+		ck_assert_int_eq(stw_stop(&w, LONG), STW_OK);
+		roots_freeze(&rs, &w);
+		stw_start(&w);
+		ck_assert(has_word(event.data.u64, ROOT_KERNEL));
+		close(ep);
+		close(fd);
+	}
+	roots_free(&rs);
+}
+END_TEST
+
+START_TEST(test_timer)
+{
+	uintptr_t value = (uintptr_t)heap_malloc(100);
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL,
+		.sigev_signo = SIGUSR2,
+		.sigev_value.sival_ptr = (void *)value};
+	timer_t t;
+
+	if (access("/proc/self/timers", R_OK))
+		return;
+	ck_assert_int_eq(timer_create(CLOCK_MONOTONIC, &event, &t), 0);
+	collect();
+	ck_assert(has_word(value, ROOT_KERNEL));
+	timer_delete(t);
+	collect();
+	ck_assert(!has_word(value, ROOT_KERNEL));
+	roots_free(&rs);
+}
+END_TEST
+
+/* What the wrapper of sigqueue() tells. */
+static void queue(int signo, uintptr_t value)
+{
+	union sigval v = {.sival_ptr = (void *)value};
+
+	kernelptr_signal(signo, 0, value);
+	ck_assert_int_eq(sigqueue(getpid(), signo, v), 0);
+}
+
+START_TEST(test_signal)
+{
+	uintptr_t a = (uintptr_t)heap_malloc(100), b = a + 16, c = a + 32;
+	siginfo_t info;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGRTMIN + 1);
+	sigaddset(&set, SIGRTMIN + 2);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	queue(SIGRTMIN + 1, a);
+	queue(SIGRTMIN + 1, b);
+	kernelptr_signal(SIGRTMIN + 2, (int)sys0(SYS_gettid), c);
+	pthread_sigqueue(pthread_self(), SIGRTMIN + 2,
+		(union sigval){.sival_ptr = (void *)c});
+	collect();
+	ck_assert(has_word(a, ROOT_KERNEL) && has_word(b, ROOT_KERNEL));
+	ck_assert(has_word(c, ROOT_KERNEL));
+	sigdelset(&set, SIGRTMIN + 2);
+	ck_assert_int_eq(sigwaitinfo(&set, &info), SIGRTMIN + 1);
+	ck_assert_int_eq(sigwaitinfo(&set, &info), SIGRTMIN + 1);
+	sigaddset(&set, SIGRTMIN + 2);
+	collect();
+	ck_assert(!has_word(a, ROOT_KERNEL) && !has_word(b, ROOT_KERNEL));
+	ck_assert(has_word(c, ROOT_KERNEL));
+	ck_assert_int_eq(sigwaitinfo(&set, &info), SIGRTMIN + 2);
+	collect();
+	ck_assert(!has_word(c, ROOT_KERNEL));
+	kernelptr_mq(5, a);
+	collect();
+	ck_assert(has_word(a, ROOT_KERNEL));
+	kernelptr_mq(5, 0);
+	collect();
+	ck_assert(!has_word(a, ROOT_KERNEL));
+	roots_free(&rs);
+}
+END_TEST
+
+/* -------- registered ranges -------- */
+
+START_TEST(test_registered)
+{
+	char *p = map(2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	uintptr_t lo = (uintptr_t)p + 8, hi = (uintptr_t)p + 64;
+	const uint32_t yes = 1u << ROOT_REGISTERED;
+
+	p[0] = 1;
+	ck_assert_int_eq(roots_register(hi, lo), EINVAL);
+	ck_assert_int_eq(roots_unregister(lo, hi), ENOENT);
+	ck_assert_int_eq(roots_register(lo, hi), 0);
+	ck_assert_int_eq(roots_register(lo, hi), 0);
+	ck_assert_int_eq(roots_register(lo, hi + 8), 0);
+	collect();
+	ck_assert_uint_eq(kinds(p), 0);
+	ck_assert_uint_eq(kinds(p + 8), yes);
+	ck_assert_uint_eq(kinds(p + 64), yes);
+	ck_assert_uint_eq(kinds(p + 72), 0);
+	ck_assert_int_eq(roots_unregister(lo, hi + 8), 0);
+	ck_assert_int_eq(roots_unregister(lo, hi + 8), ENOENT);
+	ck_assert_int_eq(roots_unregister(lo, hi), 0);
+	collect();
+	ck_assert_uint_eq(kinds(p + 63), yes);
+	ck_assert_uint_eq(kinds(p + 64), 0);
+	ck_assert_int_eq(roots_unregister(lo, hi), 0);
+	collect();
+	ck_assert_uint_eq(kinds(p + 8), 0);
+	/* Not mapped at all. */
+	munmap(p, 2 * PAGE);
+	ck_assert_int_eq(roots_register(lo, hi), 0);
+	collect();
+	ck_assert_uint_eq(kinds(p + 8), 0);
+	roots_free(&rs);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("roots");
+	TCase *tc = new_case(s, "roots");
+
+	seed_init();
+	roots_init();
+	tcase_add_test(tc, test_globals);
+	tcase_add_test(tc, test_self);
+	tcase_add_test(tc, test_threads);
+	tcase_add_test(tc, test_registers);
+	tcase_add_test(tc, test_mapping);
+	tcase_add_test(tc, test_sparse);
+	tcase_add_test(tc, test_shared);
+	tcase_add_test(tc, test_epoll);
+	tcase_add_test(tc, test_epoll_late);
+	tcase_add_test(tc, test_timer);
+	tcase_add_test(tc, test_signal);
+	tcase_add_test(tc, test_registered);
+	return run_suite(s);
+}
