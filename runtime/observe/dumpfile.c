@@ -13,7 +13,8 @@
  *
  * Descriptor 2 is stderr by convention only. A program that has closed it may
  * get a socket or its data base under that number, so both are told from what
- * was there at load; what still looks like a log is written to.
+ * was there at load; what still looks like a log is written to. Where a dump at
+ * the end has been asked for, a second descriptor is kept for it.
  *
  * Invariants:
  *   I1  at most one temporary file exists for each struct dumpfile, and none
@@ -35,6 +36,7 @@
 #include "base/fatal.h"
 #include "base/options.h"
 #include "os/clock.h"
+#include "os/ownfd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +61,8 @@ static struct {
 	/* Descriptor 2 at load; zero if there was none. */
 	dev_t stderr_dev;
 	ino_t stderr_ino;
-} dumpfile;
+	struct ownfd stderr_kept;
+} dumpfile = {.stderr_kept = OWNFD_NONE};
 
 void dumpfile_init(void)
 {
@@ -80,6 +83,12 @@ void dumpfile_init(void)
 		dumpfile.stderr_dev = st.st_dev;
 		dumpfile.stderr_ino = st.st_ino;
 	}
+}
+
+void dumpfile_keep_stderr(void)
+{
+	dumpfile.stderr_kept = ownfd_adopt(
+		sys3(SYS_fcntl, STDERR_FILENO, F_DUPFD_CLOEXEC, FD_LEAST));
 }
 
 void dumpfile_temporary(char **envp)
@@ -196,6 +205,17 @@ static bool stderr_is_log(void)
 	return flags & O_APPEND || (flags & O_ACCMODE) == O_WRONLY;
 }
 
+static bool open_stderr(struct dumpfile *d)
+{
+	if (stderr_is_log())
+		return true;
+	if (ownfd_valid(&dumpfile.stderr_kept)) {
+		d->f.fd = dumpfile.stderr_kept.fd;
+		return true;
+	}
+	return failed(d, "it is no longer what it was at start");
+}
+
 /* A device, pipe or socket that this user or root has put at path. */
 static bool is_special(const char *path)
 {
@@ -277,8 +297,7 @@ bool dumpfile_open(struct dumpfile *d, const char *what, const char *template,
 	d->kind = DUMPFILE_STDERR;
 	fmt_init(&d->f, buf, cap, STDERR_FILENO);
 	if (!template)
-		return stderr_is_log() ||
-		       failed(d, "it is no longer what it was at start");
+		return open_stderr(d);
 
 	d->kind = DUMPFILE_RENAMED;
 	if (load_relaxed(&dumpfile.quiet)) {

@@ -56,6 +56,14 @@ bool dumpfile_expand(
 void dumpfile_init(void);
 
 /*
+ * Keep a second descriptor for stderr, closed on exec, that is used when
+ * descriptor 2 has been closed or has become something else: coreutils and many
+ * others close it in an exit handler. For dumps at the end only: whoever reads
+ * the other end of a pipe sees its end when the process ends, not before.
+ */
+void dumpfile_keep_stderr(void);
+
+/*
  * Where files go that nobody has named: $TMPDIR of envp, else /tmp. Call it
  * once at load.
  */
