@@ -47,6 +47,8 @@ struct roots_walk {
 	uintptr_t main_sp[2];	/* of the first thread; 0: none */
 	bool main_alive;
 	uint32_t main_name;
+	bool more;    /* threads may exist, or start, that are not known */
+	size_t nlive; /* stacks of threads */
 	struct pages pages;
 };
 
@@ -82,8 +84,16 @@ bool roots_may_be_address(uintptr_t word);
 struct roots_libc {
 	size_t descriptor; /* bytes of a thread descriptor, at %fs */
 	size_t static_tls; /* bytes below it */
+	const void *ring;  /* NRINGS heads of rings; NULL: not known */
+	size_t node;	   /* where a descriptor is linked into one */
+	size_t result;	   /* where it has its thread's; 0: not known */
 };
 extern HIDDEN struct roots_libc roots_libc;
+
+/* fn for every descriptor that libc has in a ring. */
+enum roots_ring { RING_USED, RING_USER, RING_CACHE, NRINGS };
+void roots_rings(
+	void (*fn)(uintptr_t tcb, enum roots_ring ring, void *arg), void *arg);
 
 /* A thread descriptor of libc's? It points to itself. */
 bool roots_is_tcb(uintptr_t tcb);

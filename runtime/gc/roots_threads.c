@@ -14,8 +14,14 @@
  * coroutine's. Then the thread's own stack is a root from one end to the other
  * (where its frames end is written nowhere), and whatever memory the pointer is
  * in is reached: a heap object, a mapping; and from there up it is a root in
- * any case. Stacks on which nobody is are memory like any other, live when
- * something points there.
+ * any case. Coroutines' stacks on which nobody is are memory like any other,
+ * live when something points there.
+ *
+ * A thread that has ended leaves its stack to libc, who keeps it for the next
+ * one. What is still in there is nobody's, but for the table of its dynamic TLS
+ * (which libc will free), and its result until somebody joins it. Unless there
+ * may be a thread that we don't know: one that is being created has its
+ * argument there.
  *
  * Stacks are listed here and become ranges in roots_maps.c, which knows what is
  * mapped.
@@ -212,6 +218,55 @@ static void add_other(struct roots_walk *k, const struct stw_thread *t)
 		return;
 	add_thread(k, &o);
 	add_regs(k->rs, &o, t->regs, t->nregs);
+	if (!o.tcb || t->creating)
+		k->more = true;
+}
+
+/* -------- those that have ended -------- */
+
+static bool is_live(const struct roots_walk *k, uintptr_t tcb)
+{
+	const struct root_stack *s = k->stacks.v;
+	size_t lo = 0, hi = k->nlive;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (tcb < s[mid].lo)
+			hi = mid;
+		else if (tcb >= s[mid].hi)
+			lo = mid + 1;
+		else
+			return true;
+	}
+	return false;
+}
+
+static void add_ended(uintptr_t tcb, enum roots_ring ring, void *arg)
+{
+	struct roots_walk *k = arg;
+	const uintptr_t *descriptor = (const uintptr_t *)tcb;
+	struct owner o = {.tcb = tcb};
+
+	if (is_live(k, tcb))
+		return;
+	if (k->more && ring != RING_CACHE) {
+		add_tls(k, &o);
+		add_own_stack(k, &o);
+		return;
+	}
+	rootset_add_word(k->rs, descriptor[1], ROOT_TLS, 0, 0);
+	if (ring != RING_CACHE && roots_libc.result)
+		rootset_add_word(k->rs, descriptor[roots_libc.result / 8],
+			ROOT_TLS, 0, 0);
+	if (ring != RING_USER && roots_stack_block(tcb, &o.sp[0], &o.sp[1]))
+		cut(k, &o, o.sp[0], o.sp[1]);
+}
+
+static void sort_stacks(struct roots_walk *k)
+{
+	sort(&k->stacks);
+	merge(&k->stacks);
 }
 
 void roots_threads(struct roots_walk *k, const struct stw *w)
@@ -221,7 +276,9 @@ void roots_threads(struct roots_walk *k, const struct stw *w)
 		add_other(k, stw_thread(w, i));
 	k->rs->noregs = w->nblocked;
 	k->rs->unstopped = w->nrunning;
-	sort(&k->stacks);
-	merge(&k->stacks);
+	sort_stacks(k);
+	k->nlive = k->stacks.n;
+	roots_rings(add_ended, k);
+	sort_stacks(k);
 	sort(&k->loose);
 }

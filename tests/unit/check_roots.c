@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Every place a program can keep a pointer in is found, and put in its kind. */
-#include "gc/roots.h"
+#include "gc/roots_parts.h"
 #include "alloc/heap.h"
 #include "base/atomics.h"
 #include "gc/kernelptr.h"
@@ -179,7 +179,7 @@ static void *sleep_thread(void *arg)
 	s->tid = (int)sys0(SYS_gettid);
 	s->local = (void **)&here;
 	s->thread_local = &tls;
-	s->dead = (char *)__builtin_frame_address(0) - 32768;
+	s->dead = (char *)__builtin_frame_address(0) - 24576;
 	sem_post(&s->up);
 	while (!load_relaxed(&quit))
 		usleep(1000);
@@ -203,6 +203,22 @@ static void check_sleeper(const struct sleeper *s)
 		snprintf(name, sizeof(name), "thread %d", s->tid);
 		ck_assert_str_eq(rootset_name(&rs, r->name), name);
 	}
+}
+
+/* In the copy Check's own messages would get lost. */
+static bool collect_in_copy(void *arg)
+{
+	const struct sleeper *s = arg;
+
+	if (!roots_collect(&rs, &w))
+		return false;
+	rootset_check(&rs);
+	for (unsigned i = 0; i < w.n; i++)
+		if (kinds(s[i].local) != 1u << ROOT_STACK ||
+			kinds(s[i].thread_local) != 1u << ROOT_TLS ||
+			kinds(s[i].dead) != 0)
+			return false;
+	return w.n == 300;
 }
 
 /* One on a stack of libc's, one on the program's, next to other things. */
@@ -237,6 +253,77 @@ START_TEST(test_threads)
 	store_relaxed(&quit, 1);
 	pthread_join(t[0], NULL);
 	pthread_join(t[1], NULL);
+	roots_free(&rs);
+}
+END_TEST
+
+/* Threads that have ended: their results count, their stacks don't. */
+static void *ending_thread(void *arg)
+{
+	struct sleeper *s = arg;
+	void *volatile here = arg;
+
+	tls = arg;
+	s->local = (void **)&here;
+	s->thread_local = &tls;
+	return s->arg;
+}
+
+START_TEST(test_ended)
+{
+	enum { N = 4 };
+	static struct sleeper s[N];
+	pthread_t t[N];
+	uintptr_t result[N];
+
+	for (int i = 0; i < N; i++) {
+		s[i].arg = map_alone(PAGE, MAP_PRIVATE);
+		result[i] = (uintptr_t)s[i].arg;
+		pthread_create(&t[i], NULL, ending_thread, &s[i]);
+	}
+	/* Two are joined, two are not. */
+	pthread_join(t[0], NULL);
+	pthread_join(t[1], NULL);
+	do
+		collect();
+	while (w.n > 0);
+#if __GLIBC_PREREQ(2, 34)
+	ck_assert_ptr_nonnull(roots_libc.ring);
+#endif
+	for (int i = 0; i < N && roots_libc.ring; i++) {
+		ck_assert_int_eq(has_word(result[i], ROOT_TLS), i >= 2);
+		ck_assert_uint_eq(kinds(s[i].local), 0);
+		ck_assert_uint_eq(kinds(s[i].thread_local), 0);
+		ck_assert_uint_eq(
+			rootset_find(&rs, (uintptr_t)s[i].local), SIZE_MAX);
+	}
+	roots_free(&rs);
+}
+END_TEST
+
+/* Many threads, as many that have ended, from a copy of the process. */
+START_TEST(test_many)
+{
+	enum { N = 300 };
+	static struct sleeper s[N];
+	pthread_attr_t attr;
+	pthread_t t;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 64 << 10);
+	for (int i = 0; i < N; i++) {
+		sem_init(&s[i].up, 0, 0);
+		ck_assert_int_eq(
+			pthread_create(&t, &attr, sleep_thread, &s[i]), 0);
+		sem_wait(&s[i].up);
+	}
+	modules_refresh();
+	ck_assert(roots_prepare(&rs));
+	ck_assert_int_eq(stw_stop(&w, LONG), STW_OK);
+	roots_freeze(&rs, &w);
+	in_child(collect_in_copy, s);
+	stw_start(&w);
+	store_relaxed(&quit, 1);
 	roots_free(&rs);
 }
 END_TEST
@@ -547,6 +634,8 @@ int main(void)
 	tcase_add_test(tc, test_globals);
 	tcase_add_test(tc, test_self);
 	tcase_add_test(tc, test_threads);
+	tcase_add_test(tc, test_ended);
+	tcase_add_test(tc, test_many);
 	tcase_add_test(tc, test_registers);
 	tcase_add_test(tc, test_mapping);
 	tcase_add_test(tc, test_sparse);
