@@ -23,3 +23,12 @@ serve_test(trace mktrace)
 if(NOT GOSTAT_SANITIZE)
 	serve_test(httpd httpd_app)
 endif()
+
+# A real Prometheus, socat's relay, and what tools/dashboards has for them.
+if(TARGET gostat AND NOT GOSTAT_SANITIZE)
+	add_test(NAME serve.prometheus COMMAND Python3::Interpreter
+		${SERVE_DIR}/test_prometheus.py $<TARGET_FILE:gostat>
+		${PROJECT_SOURCE_DIR})
+	set_tests_properties(serve.prometheus PROPERTIES LABELS serve
+		TIMEOUT 400 SKIP_RETURN_CODE 77)
+endif()
