@@ -19,11 +19,15 @@
 #include "base/options.h"
 #include "profile/bucket.h"
 #include "profile/callstack.h"
+#include "profile/stacktab.h"
 
 static uint64_t samples;
 
 /* Under leakcheck stacks are kept with the objects; nobody asks for counts. */
 static bool leaks_only;
+
+/* Frames kept: as the option says, but of a leak as many as can be. */
+static size_t depth = 64;
 
 uint32_t sampler_alloc(struct mcache *mc, const struct unwind_regs *r,
 	size_t slot, unsigned shift)
@@ -34,8 +38,8 @@ uint32_t sampler_alloc(struct mcache *mc, const struct unwind_regs *r,
 	if (unlikely(mc->ignoring))
 		return OBJINFO_IGNORED;
 	if (!mc->callstack)
-		mc->callstack = callstack_new();
-	stack = callstack_capture(mc->callstack, r, options->stack_depth);
+		mc->callstack = callstack_new(depth);
+	stack = callstack_capture(mc->callstack, r, depth);
 	if (leaks_only)
 		return stack;
 	b = bucket_get(stack, slot);
@@ -64,6 +68,7 @@ void sampler_start(void)
 	if (leakcheck || options->gc == GC_RECLAIM)
 		mcache_set_slack(1);
 	leaks_only = objinfo_for_leaks = leakcheck;
+	depth = leakcheck ? (size_t)STACK_MAX : options->stack_depth;
 	if (rate == 1)
 		objinfo_record_all();
 	tick_set_sample_rate(rate);

@@ -15,7 +15,7 @@ struct leak_frame {
 	uint64_t offset; /* of pc - 1 in the module's file addresses */
 };
 
-enum { LEAK_FRAMES = 256 };
+enum { LEAK_FRAMES = 1024 };
 
 /* Who knows; profile/ does. Tests put their own here. */
 struct leak_names {

@@ -56,7 +56,7 @@
 
 enum {
 	/*
-	 * Enough for the deepest writer (a dozen KiB of frames) and a signal
+	 * Enough for the deepest writer (two dozen KiB of frames) and a signal
 	 * frame with AVX-512 state. libc puts the static TLS of all libraries
 	 * on top of it, so where that is large the stack is doubled.
 	 */

@@ -93,7 +93,7 @@ struct pprof_line {
 
 enum {
 	PPROF_INLINE_MAX = 32,
-	PPROF_DEPTH_MAX = 256, /* frames of one stack */
+	PPROF_DEPTH_MAX = 1024, /* frames of one stack */
 };
 
 /*

@@ -57,7 +57,7 @@ enum {
 	 * shrink by as many frames before it has to be walked again.
 	 */
 	SLACK = 64,
-	CAP = STACK_MAX + 2 * SLACK,
+	MORE = 2 * SLACK,  /* frames remembered beyond max */
 	OWN = 16,	   /* our own frames, in libunwind's eyes */
 	PLAIN = 64,	   /* frames without a struct callstack */
 	PATIENCE = 64,	   /* captures, see enter() */
@@ -88,19 +88,21 @@ struct callstack {
 	size_t base; /* chain[] begins at this frame; SIZE_MAX: nowhere */
 	uint32_t generation;
 	uint32_t id; /* of frames [base, n) */
-	uint32_t chain[STACK_MAX / STACK_BLOCK + 1];
+	size_t depth; /* the greatest max */
+	size_t cap;   /* elements of the arrays below: depth + MORE */
 
 	/* The frames, outermost first; from as in struct frame. */
-	uintptr_t pc[CAP], sp[CAP], bp[CAP], from[CAP];
-	uint64_t h[CAP]; /* stacktab_mix() of the block up to here */
+	uintptr_t *pc, *sp, *bp, *from;
+	uint64_t *h; /* stacktab_mix() of the block up to here */
+	uint32_t *chain;
 
 	/* Frames with FROM_CHECK, outermost first; and some that had it. */
-	uint16_t check[CAP];
+	uint16_t *check;
 	size_t nchecks;
 
-	struct frame tmp[CAP]; /* a walk in progress, innermost first */
-	void *scratch[STACK_MAX + OWN]; /* for libunwind */
-	uintptr_t other[STACK_MAX];	/* a stack by other means */
+	struct frame *tmp; /* a walk in progress, innermost first */
+	uintptr_t *other;  /* a stack by other means */
+	void **scratch;	   /* for libunwind: OWN more */
 };
 
 struct walk {
@@ -119,19 +121,42 @@ void callstack_postfork_child(void)
 	no_libunwind = true;
 }
 
-struct callstack *callstack_new(void)
+/* Bytes of a struct callstack and its arrays. */
+static size_t bytes(size_t cap)
 {
-	struct callstack *cs = sysmem_map(
-		NULL, ALIGN_UP(sizeof(*cs), (size_t)OS_PAGE), SYS_BUCKHASH);
+	size_t words = 5 + sizeof(struct frame) / 8 + 2 + 1;
 
-	if (cs)
-		cs->base = SIZE_MAX;
+	return ALIGN_UP(sizeof(struct callstack) + (cap + OWN) * words * 8,
+		(size_t)OS_PAGE);
+}
+
+struct callstack *callstack_new(size_t depth)
+{
+	size_t cap = MIN(depth, (size_t)STACK_MAX) + MORE;
+	struct callstack *cs = sysmem_map(NULL, bytes(cap), SYS_BUCKHASH);
+
+	if (!cs)
+		return NULL;
+	cs->base = SIZE_MAX;
+	cs->depth = cap - MORE;
+	cs->cap = cap;
+	cs->pc = (uintptr_t *)(cs + 1);
+	cs->sp = cs->pc + cap;
+	cs->bp = cs->sp + cap;
+	cs->from = cs->bp + cap;
+	cs->h = cs->from + cap;
+	cs->tmp = (struct frame *)(cs->h + cap);
+	cs->other = (uintptr_t *)(cs->tmp + cap);
+	cs->scratch = (void **)(cs->other + cap);
+	/* A chain has fewer than cap, a check is half as long as a link. */
+	cs->chain = (uint32_t *)(cs->scratch + cap + OWN);
+	cs->check = (uint16_t *)(cs->chain + cap / STACK_BLOCK + 1);
 	return cs;
 }
 
 void callstack_free(struct callstack *cs)
 {
-	sysmem_unmap(cs, ALIGN_UP(sizeof(*cs), (size_t)OS_PAGE), SYS_BUCKHASH);
+	sysmem_unmap(cs, bytes(cs->cap), SYS_BUCKHASH);
 }
 
 static uint32_t plain(const struct unwind_regs *r, size_t max)
@@ -397,7 +422,7 @@ static ALWAYS_INLINE void update(struct walk *w)
 	uintptr_t flags = 0;
 	size_t n;
 
-	if (unlikely(w->shared + w->d > CAP))
+	if (unlikely(w->shared + w->d > w->cs->cap))
 		drop_outer(w);
 	n = w->shared;
 	if (n)
@@ -469,7 +494,7 @@ static COLD uint32_t ask_libunwind(struct walk *w, const struct unwind_regs *r)
 		!cfi_known(at) || no_libunwind || sandboxed != SANDBOX_NONE)
 		return 0;
 	n = unwind_libunwind(
-		r, cs->scratch, NELEM(cs->scratch), cs->other, w->max);
+		r, cs->scratch, cs->cap + OWN, cs->other, w->max);
 	if (n > w->shared + w->d)
 		return stacktab_intern(cs->other, n, modules_generation());
 	rule_asked(at);
@@ -560,7 +585,7 @@ NOINLINE uint32_t callstack_capture(
 	unwind_caller(&caller);
 	if (!cs || !enter(cs, r, &caller))
 		return plain(r, max);
-	id = capture(cs, r, MIN(max, (size_t)STACK_MAX));
+	id = capture(cs, r, MIN(max, cs->depth));
 	signal_fence();
 	cs->busy.sp = 0;
 	return id;
@@ -571,7 +596,7 @@ void callstack_check(const struct callstack *cs)
 	uintptr_t needs = 0;
 	size_t check = 0;
 
-	INVARIANT(cs->n <= CAP && !cs->busy.sp);
+	INVARIANT(cs->n <= cs->cap && !cs->busy.sp);
 	for (size_t i = 0; i < cs->n; i++) {
 		uintptr_t from = cs->from[i];
 		bool must = from & FROM_ODD ||

@@ -17,15 +17,19 @@
  */
 struct callstack;
 
-/* NULL if there is no memory. The owner is the thread that captures with it. */
-struct callstack *callstack_new(void);
+/*
+ * For captures of up to depth frames (STACK_MAX at most): 0.1 KiB a frame, of
+ * which only what stacks make use of becomes resident. NULL if there is no
+ * memory. The owner is the thread that captures with it.
+ */
+struct callstack *callstack_new(size_t depth);
 void callstack_free(struct callstack *cs);
 
 /*
  * The id (stacktab.h) of the innermost max frames of the stack from *r on,
  * without those of this library (unwind_own_text()) at its inner end; r must
  * be a frame of the calling thread. 0: no memory for a new stack.
- * max is between 1 and STACK_MAX. cs may be NULL: slower, and 64 frames at
+ * max is between 1 and what cs was made for. cs may be NULL: slower, and 64 frames at
  * most.
  *
  * Context: any, a signal handler that interrupts a capture included (that is

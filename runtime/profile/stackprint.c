@@ -46,10 +46,10 @@ void stackprint(
 
 void stackprint_id(struct fmt *f, uint32_t id)
 {
-	uintptr_t pc[STACK_MAX];
-	size_t n = stacktab_frames(id, pc, STACK_MAX);
+	uintptr_t pc[MAX_FRAMES];
+	size_t n = stacktab_frames(id, pc, MAX_FRAMES);
 
-	stackprint(f, pc, n, stacktab_generation(id));
+	stackprint(f, pc, MIN(n, (size_t)MAX_FRAMES), stacktab_generation(id));
 }
 
 static void print_from(struct fmt *f, const struct unwind_regs *r)

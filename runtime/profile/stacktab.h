@@ -15,7 +15,7 @@
  * pc - 1 lies inside the instruction for every frame alike.
  */
 enum {
-	STACK_MAX = 256, /* frames of the longest stack */
+	STACK_MAX = 1024, /* frames of the longest stack */
 	STACK_BLOCK = 6, /* frames in a block, see stacktab.c */
 	STACK_GENERATIONS = 1 << 27,
 };

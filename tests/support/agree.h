@@ -58,7 +58,7 @@ static inline void setup(void)
 	libc_backtrace = (int (*)(void **, int))dlsym(libc, "backtrace");
 	libc_backtrace(pc, 4); /* loads libgcc_s */
 	modules_refresh();
-	cs = callstack_new();
+	cs = callstack_new(STACK_MAX);
 	nchecked = 0;
 }
 

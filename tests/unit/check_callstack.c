@@ -37,6 +37,36 @@ START_TEST(deeper_than_max)
 }
 END_TEST
 
+/* Every frame of a stack as deep as can be kept, going up and down. */
+static uintptr_t deep[STACK_MAX], theirs[STACK_MAX];
+
+NOINLINE static uint64_t mine_shaft(size_t depth)
+{
+	uint64_t r = depth * 5;
+	size_t n, n_theirs;
+
+	if (depth)
+		r ^= mine_shaft(depth - 1);
+	if (depth % 97 && depth % 101)
+		return r + 1;
+	n = by_callstack(deep, STACK_MAX);
+	n_theirs = (size_t)libc_backtrace((void **)theirs, STACK_MAX);
+	expect("deep, length", 0, n, n, n_theirs, n == n_theirs);
+	for (size_t i = 1; i < n; i++)
+		expect("deep", i, n, deep[i], theirs[i], deep[i] == theirs[i]);
+	nchecked++;
+	return r + 1;
+}
+
+START_TEST(every_frame)
+{
+	mine_shaft(5000);
+	callstack_check(cs);
+	mine_shaft(500);
+	mine_shaft(1500);
+}
+END_TEST
+
 /* A handler that captures, at each instruction of a capture. */
 static uintptr_t handler_pc[MAX];
 static size_t handler_n;
@@ -330,6 +360,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, deeper_than_max);
+	tcase_add_test(tc, every_frame);
 	if (!SIGNALS_COME_LATE)
 		tcase_add_test(tc, captures_in_captures);
 	if (!SIGNALS_COME_LATE)

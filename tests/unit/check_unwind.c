@@ -168,7 +168,7 @@ static void *thread_main(void *arg)
 {
 	unsigned seed = (unsigned)(uintptr_t)arg;
 
-	cs = callstack_new();
+	cs = callstack_new(STACK_MAX);
 	wander(400, 40, &seed);
 	callstack_check(cs);
 	callstack_free(cs);
