@@ -17,11 +17,11 @@
 #include "alloc/harden.h"
 #include "alloc/mcache.h"
 #include "alloc/objinfo.h"
-#include "gc/gctables.h"
-#include "gc/gcstats.h"
-#include "gc/stw.h"
+#include "gc/gc.h"
 #include "observe/brink.h"
 #include "observe/dump.h"
+#include "observe/finalthread.h"
+#include "observe/gcrun.h"
 #include "observe/helper.h"
 #include "observe/tracefile.h"
 #include "preload/serve.h"
@@ -33,8 +33,7 @@
 
 static void prepare(void)
 {
-	gctables_lock();
-	stw_prefork();
+	gc_prefork();
 	tracefile_prefork();
 	helper_prefork();
 	symbols_prefork();
@@ -53,8 +52,7 @@ static void parent(void)
 	symbols_postfork(false);
 	helper_parent();
 	tracefile_parent();
-	stw_postfork_parent();
-	gctables_unlock();
+	gc_postfork_parent();
 }
 
 static void child(void)
@@ -66,9 +64,9 @@ static void child(void)
 	callstack_postfork_child();
 	helper_child();
 	tracefile_child();
-	stw_postfork_child();
-	gctables_postfork_child();
-	gcstats_postfork_child();
+	gc_postfork_child();
+	gcrun_fork_child();
+	finalthread_fork_child();
 	objinfo_postfork_child();
 	dump_fork_child();
 	brink_fork_child();

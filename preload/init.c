@@ -28,12 +28,14 @@
 #include "base/fmt.h"
 #include "base/options.h"
 #include "base/syscall.h"
+#include "gc/gc.h"
 #include "gc/roots.h"
 #include "observe/brink.h"
 #include "observe/dump.h"
 #include "observe/dumpfile.h"
 #include "observe/dumpheap.h"
 #include "observe/dumptrace.h"
+#include "observe/gcrun.h"
 #include "os/sandbox.h"
 #include "os/sysmem.h"
 #include "preload/follow.h"
@@ -104,8 +106,10 @@ void preload_init(void)
 	heap_hooks.realloc_foreign = foreign_realloc;
 	heap_hooks.usable_foreign = foreign_usable_size;
 	heap_init();
-	sampler_start();
 	roots_set_self((uintptr_t)__ehdr_start, (uintptr_t)_end);
+	gc_init();
+	gcrun_init();
+	sampler_start();
 	sysmem_count((size_t)(_end - __bss_start), SYS_OTHER);
 	fork_init();
 }
@@ -135,6 +139,7 @@ static void at_end(void *arg UNUSED)
 	harden_check();
 	if (options->atexit && meant_here()) {
 		options_dump_at_exit();
+		gcrun_at_end();
 		/* A trace ends with serve_end(). */
 		dump_run(options->atexit & ~(uint32_t)ACTION_TRACE, 0);
 	}

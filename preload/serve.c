@@ -14,9 +14,11 @@
  */
 #include "preload/serve.h"
 #include "alloc/tick.h"
+#include "base/fatal.h"
 #include "base/options.h"
 #include "observe/background.h"
 #include "observe/dumptrace.h"
+#include "observe/gcrun.h"
 #include "observe/heapprofile.h"
 #include "observe/httpd.h"
 #include "observe/routes.h"
@@ -36,9 +38,16 @@ static void begin(const char *template)
 		background_start();
 }
 
+static void collect(void)
+{
+	if (!gcrun_start())
+		warn("there will be no cycles: cannot start a thread");
+}
+
 bool serve_needed(void)
 {
-	return options->socket || options->trace || dumptrace_wanted();
+	return options->socket || options->trace || dumptrace_wanted() ||
+	       gcrun_needed();
 }
 
 void serve_begin(void)
@@ -47,6 +56,8 @@ void serve_begin(void)
 		tracefile_start(options->trace);
 	if (dumptrace_wanted())
 		dumptrace_begin(false);
+	if (gcrun_needed())
+		collect();
 	if (!options->socket)
 		return;
 	sources.heap = heapprofile_take;
@@ -65,6 +76,8 @@ void serve_child(void)
 		tracefile_start(options->trace);
 	if (dumptrace_wanted())
 		dumptrace_begin(true);
+	if (gcrun_needed())
+		collect();
 	if (options->socket && httpd_child())
 		begin(httpd_template());
 }

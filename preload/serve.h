@@ -5,8 +5,8 @@
 #include "base/attrs.h"
 
 /*
- * The socket and the trace in the life of a process. What no variable asks for
- * is not begun.
+ * The socket, the trace and the helper's cycles in the life of a process. What
+ * no variable asks for is not begun.
  */
 
 void serve_init(char **envp); /* at load */

@@ -4,7 +4,7 @@
  *
  * The constructor of this library runs before libc's, which is too early to
  * start a thread or to open anything. __libc_start_main is what every program's
- * entry point calls; where a socket or a trace was asked for it is given a
+ * entry point calls; where a socket, a trace or cycles were asked for it is given a
  * main of ours that sees to it and jumps on. The jump leaves no frame behind.
  */
 #include "preload/interpose.h"

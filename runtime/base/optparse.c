@@ -260,7 +260,8 @@ bool optparse_godebug(const char *s, void *out, const void *arg UNUSED)
 		const char *key;
 		uint32_t *value;
 	} keys[] = {{"gctrace=", &v.gctrace}, {"scavtrace=", &v.scavtrace},
-		{"inittrace=", &v.inittrace}};
+		{"inittrace=", &v.inittrace},
+		{"gcstoptheworld=", &v.gcstoptheworld}};
 
 	for (const char *end; *s; s = *end ? end + 1 : end) {
 		end = strchrnul(s, ',');

@@ -50,6 +50,17 @@ void gcjob_free(struct gcjob *j)
 	j->result = NULL;
 }
 
+void gcjob_trim(struct gcjob *j)
+{
+	size_t used = list_offset() +
+		ALIGN_UP(j->result->list.len, (size_t)OS_PAGE);
+
+	if (used >= j->result_bytes)
+		return;
+	sysmem_unmap((char *)j->result + used, j->result_bytes - used, SYS_GC);
+	j->result_bytes = used;
+}
+
 static void mark_mappings(struct marker *m)
 {
 	const struct heapview *v = m->v;

@@ -44,6 +44,9 @@ struct gcjob {
 bool gcjob_alloc(struct gcjob *j);
 void gcjob_free(struct gcjob *j);
 
+/* The list is written: give back the room that it has not used. */
+void gcjob_trim(struct gcjob *j);
+
 /* Do it. arg is the struct gcjob; for snapshot_take(). Returns 0. */
 int gcjob_run(void *arg);
 

@@ -63,6 +63,17 @@ void gcpace_marked(uint64_t live, uint64_t roots)
 	set_goal();
 }
 
+void gcpace_put_off(uint64_t heap_alloc)
+{
+	pace.live = MAX(pace.live, heap_alloc);
+	set_goal();
+}
+
+void gcpace_postfork_child(void)
+{
+	set_goal();
+}
+
 uint64_t gcpace_goal(void)
 {
 	return load_relaxed(&pace.goal);

@@ -17,6 +17,15 @@ int gcpace_percent(void);
 /* A cycle has ended; bytes that it found reachable, and of roots. */
 void gcpace_marked(uint64_t live, uint64_t roots);
 
+/* A cycle was due at this size, and had no result: next time, then. */
+void gcpace_put_off(uint64_t heap_alloc);
+
+/*
+ * In the child of a fork, which has its parent's heap and goal: its allocator
+ * is told anew when to ask.
+ */
+void gcpace_postfork_child(void);
+
 /* HeapAlloc at which a cycle is due; UINT64_MAX: off. */
 uint64_t gcpace_goal(void);
 

@@ -152,6 +152,53 @@ static inline bool gostat_available(void)
 GOSTAT_API void gostat_free_os_memory(void);
 
 /*
+ * Run a full cycle of the collector and wait for it; where another one is under
+ * way, after it. What is found depends on GOSTAT_GC: leaks are reported, or
+ * reclaimed. Where no cycle can be run (a sandbox) nothing happens. Not
+ * async-signal-safe. runtime.GC.
+ */
+GOSTAT_API void gostat_gc(void);
+
+/*
+ * Run a full cycle and fill *out (which may be NULL) with what it has found
+ * unreachable. Returns the number of leaked objects, direct and indirect
+ * together; (size_t)-1 with errno EAGAIN if no cycle could be run. Not
+ * async-signal-safe. No counterpart; LeakSanitizer's
+ * __lsan_do_recoverable_leak_check is the nearest.
+ */
+GOSTAT_API size_t gostat_find_leaks(struct gostat_leaks *out);
+
+/*
+ * Start a cycle when the heap has grown by this percentage over what the last
+ * one found reachable; negative is off. Returns the old value, -1 for off. The
+ * first call with a percentage starts the library's helper thread.
+ * runtime/debug.SetGCPercent.
+ */
+GOSTAT_API int gostat_set_gc_percent(int percent);
+
+/*
+ * Set how many threads mark in a cycle (at most 64); n < 1 only reads. Returns
+ * the old value; as long as none was set, the number of usable CPUs. There is
+ * nothing else that it could limit: threads are the program's.
+ * Async-signal-safe. runtime.GOMAXPROCS.
+ */
+GOSTAT_API int gostat_gomaxprocs(int n);
+
+/*
+ * Have fn(obj) called once obj was found unreachable by a cycle; NULL takes
+ * that back. obj is the address of an object of malloc's. It is called on a
+ * thread of its own, which the first call of this function starts, with all
+ * signals blocked; obj and what it leads to are whole then, and obj is not freed
+ * by the library before a later cycle with GOSTAT_GC=reclaim: fn may free it. Of
+ * objects that lead to each other the outermost comes first; a ring is never
+ * finalized. Who frees obj by hand takes the finalizer back first.
+ *
+ * 0, or -1 and errno: EINVAL (no object begins there), ENOMEM, EAGAIN (no
+ * thread). Not async-signal-safe. runtime.SetFinalizer.
+ */
+GOSTAT_API int gostat_set_finalizer(void *obj, void (*fn)(void *obj));
+
+/*
  * Set the soft limit on Sys - HeapReleased in bytes; INT64_MAX is none, a
  * negative value only reads. Returns the old limit. runtime/debug.
  * SetMemoryLimit.

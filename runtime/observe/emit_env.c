@@ -5,13 +5,13 @@
  */
 #include "alloc/limits.h"
 #include "alloc/mheap.h"
-#include "base/options.h"
+#include "gc/gcpace.h"
 #include "observe/emit.h"
 #include "os/tasks.h"
 
 void emit_env_read(struct emit_env *env)
 {
-	env->gogc = options->gogc;
+	env->gogc = gcpace_percent();
 	env->memlimit = limits_set_memory(-1);
 	env->threads = tasks_count();
 	env->gomaxprocs = cpus_usable();

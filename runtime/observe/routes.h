@@ -106,8 +106,9 @@ extern struct sources sources;
 /* /proc/self/cmdline: the bytes read. */
 size_t routes_cmdline(char *args, size_t cap);
 
-/* The routes of routes_pprof.c and routes_trace.c. */
+/* The routes of routes_pprof.c, routes_trace.c and routes_gc.c. */
 route_fn route_pprof_index, route_heap, route_cmdline, route_trace;
+route_fn route_gc, route_leaks;
 
 /* The table, for the indexes; ends with a NULL path. */
 extern const struct route routes[];

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * finalthread: finalizers are code of the program's and run on a thread like
+ * the program's own.
+ *
+ * Not on the helper: the helper is not brought to rest by a cycle and its stack
+ * is no root, so whatever a finalizer allocated there would be garbage. This
+ * thread has a stack of the usual size, is stopped and scanned like all others,
+ * and counts as one of the program's. All signals are blocked but the two that
+ * libc sends between threads, of which one is the collector's, too.
+ *
+ * It exists from the first finalizer on, as in Go. In the child of a fork it is
+ * started again with the next one that is set.
+ */
+#include "observe/finalthread.h"
+#include "base/atomics.h"
+#include "gc/finalizer.h"
+#include "observe/helper.h"
+#include "os/syscall.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <sys/prctl.h>
+
+static struct {
+	uint32_t running;
+	uint32_t kick; /* futex word */
+} thread;
+
+static void *run(void *unused)
+{
+	sys2(SYS_prctl, PR_SET_NAME, "gostat-final");
+	for (;;) {
+		/* acquire [finalizers]: pairs with finalthread_wake(). */
+		uint32_t seen = load_acquire(&thread.kick);
+
+		finalizer_run();
+		sys4(SYS_futex, &thread.kick, FUTEX_WAIT_PRIVATE, seen, NULL);
+	}
+	return unused;
+}
+
+static int create(void)
+{
+	pthread_attr_t attr;
+	pthread_t id;
+	int error;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	error = helper_create(&id, &attr, run, NULL);
+	pthread_attr_destroy(&attr);
+	return error;
+}
+
+bool finalthread_start(void)
+{
+	uint64_t all = ~(UINT64_C(3) << 31), old; /* but 32 and 33 */
+	int saved = errno, error;
+
+	if (xchg_relaxed(&thread.running, 1))
+		return true;
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(all));
+	error = create();
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, sizeof(old));
+	errno = saved;
+	if (error)
+		store_relaxed(&thread.running, 0);
+	return !error;
+}
+
+void finalthread_wake(void)
+{
+	/* release [finalizers]: what is due is in the table. */
+	__atomic_fetch_add(&thread.kick, 1, __ATOMIC_RELEASE);
+	sys3(SYS_futex, &thread.kick, FUTEX_WAKE_PRIVATE, 1);
+}
+
+void finalthread_fork_child(void)
+{
+	thread.running = 0;
+}
