@@ -21,12 +21,34 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
+
+enum { WIPE = 16 << 10 };
 
 static struct {
 	uint32_t running;
 	uint32_t kick; /* futex word */
 } thread;
+
+/*
+ * What finalizers have left below our frame, and in callee-saved registers: it
+ * would keep their objects.
+ */
+static NOINLINE void wipe(void)
+{
+	char below[WIPE];
+
+	memset(below, 0, sizeof(below));
+	__asm__ volatile("xorl %%ebx, %%ebx\n\t"
+			 "xorl %%r12d, %%r12d\n\t"
+			 "xorl %%r13d, %%r13d\n\t"
+			 "xorl %%r14d, %%r14d\n\t"
+			 "xorl %%r15d, %%r15d"
+			 :
+			 : "r"(below)
+			 : "rbx", "r12", "r13", "r14", "r15", "memory");
+}
 
 static void *run(void *unused)
 {
@@ -36,6 +58,7 @@ static void *run(void *unused)
 		uint32_t seen = load_acquire(&thread.kick);
 
 		finalizer_run();
+		wipe();
 		sys4(SYS_futex, &thread.kick, FUTEX_WAIT_PRIVATE, seen, NULL);
 	}
 	return unused;

@@ -13,13 +13,12 @@
 #include "gc/lsan.h"
 #include "observe/dumpfile.h"
 #include "observe/emit.h"
+#include "observe/heapprofile.h"
 #include "observe/helper.h"
 #include "observe/memstats.h"
 #include "os/clock.h"
-#include "profile/modules.h"
 
 #include <errno.h>
-#include <linux/limits.h>
 
 #define REPORT_MAX ((size_t)256 << 20)
 
@@ -33,10 +32,11 @@ static void memstats(struct fmt *f)
 	emit_json(f, &m);
 }
 
-/* The path of the program, which dl_iterate_phdr() has first. */
 static const char *program(void)
 {
-	return modules_count() ? modules_at(0)->path : dumpfile_program();
+	const struct module *m = heapprofile_program();
+
+	return m ? m->path : dumpfile_program();
 }
 
 bool gcreport_have(void)

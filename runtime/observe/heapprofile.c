@@ -20,6 +20,7 @@
 #include "profile/stacktab.h"
 
 #include <errno.h>
+#include <sys/auxv.h>
 
 static bool next(void *cursor, struct pprof_bucket *out)
 {
@@ -54,27 +55,39 @@ int heapprofile_take(struct pprof_snapshot *s)
 	return pprof_take(s, next, &cursor);
 }
 
-bool heapprofile_mappings(struct grow *g)
+static bool add_module(struct grow *g, const struct module *m)
 {
-	for (size_t i = 0; i < modules_count(); i++) {
-		const struct module *m = modules_at(i);
+	for (unsigned t = 0; t < m->ntext; t++) {
+		struct pprof_mapping *p = grow_add(g, sizeof(*p));
 
-		for (unsigned t = 0; t < m->ntext; t++) {
-			struct pprof_mapping *p = grow_add(g, sizeof(*p));
-
-			if (!p)
-				return false;
-			*p = (struct pprof_mapping){.start = m->text[t].lo,
-				.limit = m->text[t].hi,
-				.offset = m->text[t].offset,
-				.file = m->path,
-				.build_id = m->build_id,
-				.build_id_len = m->build_id_len,
-				.born = m->born,
-				.died = load_relaxed(&m->died)};
-		}
+		if (!p)
+			return false;
+		*p = (struct pprof_mapping){.start = m->text[t].lo,
+			.limit = m->text[t].hi,
+			.offset = m->text[t].offset,
+			.file = m->path,
+			.build_id = m->build_id,
+			.build_id_len = m->build_id_len,
+			.born = m->born,
+			.died = load_relaxed(&m->died)};
 	}
 	return true;
+}
+
+const struct module *heapprofile_program(void)
+{
+	return modules_find(getauxval(AT_ENTRY), modules_generation());
+}
+
+bool heapprofile_mappings(struct grow *g)
+{
+	const struct module *program = heapprofile_program();
+	bool ok = !program || add_module(g, program);
+
+	for (size_t i = 0; ok && i < modules_count(); i++)
+		if (modules_at(i) != program)
+			ok = add_module(g, modules_at(i));
+	return ok;
 }
 
 uint64_t heapprofile_rate(void)

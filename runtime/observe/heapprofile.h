@@ -3,6 +3,7 @@
 #define GOSTAT_OBSERVE_HEAPPROFILE_H
 
 #include "observe/pprof.h"
+#include "profile/modules.h"
 
 /* This process's heap profile: the sampler's buckets as pprof.h wants them. */
 
@@ -14,10 +15,13 @@ int heapprofile_take(struct pprof_snapshot *s);
 
 /*
  * Append a struct pprof_mapping for each executable segment that was ever
- * seen. False without memory. Context: anywhere; call modules_refresh() before
+ * seen, the main program's first. False without memory. Context: anywhere; call modules_refresh() before
  * it where that is allowed.
  */
 bool heapprofile_mappings(struct grow *g);
+
+/* The module of the main program; NULL before it was seen. */
+const struct module *heapprofile_program(void);
 
 /* The sampler's rate in bytes. */
 uint64_t heapprofile_rate(void);
