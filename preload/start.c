@@ -4,8 +4,8 @@
  *
  * The constructor of this library runs before libc's, which is too early to
  * start a thread or to open anything. __libc_start_main is what every program's
- * entry point calls; where a socket, a trace or cycles were asked for it is given a
- * main of ours that sees to it and jumps on. The jump leaves no frame behind.
+ * entry point calls; where a socket, a trace or cycles were asked for it is given
+ * a main of ours that sees to it and jumps on. The jump leaves no frame behind.
  */
 #include "preload/interpose.h"
 #include "preload/serve.h"
