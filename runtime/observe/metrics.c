@@ -18,6 +18,7 @@
  */
 #include "observe/metrics.h"
 #include "alloc/stats.h"
+#include "profile/bucket.h"
 
 const uint64_t metrics_pause_bounds[METRICS_NPAUSE] = {10000, 25000, 50000,
 	100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000, 100000000,
@@ -58,6 +59,20 @@ static void read_class(struct metrics_class *c, const struct heapstats *h,
 			PAGE_SIZE;
 }
 
+/* What the heap profile has counted, all its buckets together. */
+static uint64_t samples(void)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0, n = bucket_count(); i < n; i++) {
+		const struct bucket *b = bucket_at(i);
+
+		if (b)
+			sum += load_relaxed(&b->allocs);
+	}
+	return sum;
+}
+
 void metrics_read_heap(struct metrics *s)
 {
 	struct heapstats h;
@@ -67,6 +82,7 @@ void metrics_read_heap(struct metrics *s)
 	_Static_assert((int)NSIZECLASS <= (int)METRICS_NCLASS, "room");
 	heapstats_read(&h);
 	s->scavenged_bytes = h.scavenged_total;
+	s->profile_samples = samples();
 	s->nclasses = 0;
 	for (unsigned r = 1; r < NSIZECLASS; r++) {
 		struct metrics_class *c = &s->class[s->nclasses++];

@@ -61,7 +61,7 @@ struct metrics {
 	struct metrics_class class[METRICS_NCLASS];
 };
 
-/* The size classes and the scavenger's total, from the allocator. */
+/* Size classes, the scavenger's total, samples: from allocator and profile. */
 void metrics_read_heap(struct metrics *s);
 
 /* gostat_ families, sorted by name. */

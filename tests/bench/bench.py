@@ -13,6 +13,7 @@ import measure
 import probes
 import report
 import rows
+import serve
 
 QUICK_ROUNDS, QUICK_SCALE, QUICK_MS = 3, 0.2, 40
 FULL_ROUNDS, FULL_SCALE, FULL_MS = 5, 1.0, 200
@@ -47,6 +48,8 @@ def parse_args():
                    help="cost of 200 starts of /bin/true")
     p.add_argument("--idle", action="store_true",
                    help="memory kept after a burst of 512 MiB")
+    p.add_argument("--serve", action="store_true",
+                   help="latency and cost of being scraped over the socket")
     p.add_argument("--leakcheck", nargs="?", const="", metavar="PEERS",
                    help="what GOSTAT_LEAKCHECK=exit costs; PEERS: heaptrack, "
                         "lsan, valgrind, all, NAME=PATH, comma separated")
@@ -147,6 +150,8 @@ def main():
     if args.leakcheck is not None:
         return leakcheck.print_leakcheck(
             bench_of(args), compare, chosen, args.only, args.rounds)
+    if args.serve:
+        return serve.print_serve(bench_of(args), library, args.quick)
     everything = rows.select(args.only)
     if not everything:
         sys.exit(f"bench: no row matches {args.only}; see --list")

@@ -116,6 +116,8 @@ def check_scrapes(server, page):
         'go_memstats_alloc_bytes')) > 10e6
     assert server.value('go_memstats_alloc_bytes_total') > 10e6
     assert server.value('go_threads') >= 1
+    assert server.value('gostat_profile_samples_total') > 0
+    assert server.value('sum(gostat_sizeclass_live_objects)') > 100
     wait_for('a rate', lambda: server.value(
         'count(rate(process_cpu_seconds_total[1m]))'))
     targets = server.ask('targets')['data']['activeTargets']
