@@ -191,19 +191,27 @@ static bool step_differs(const struct callstack *cs, size_t i)
 	return from & FROM_ODD || stack_word(FROM_ADDR(from)) != cs->bp[i];
 }
 
-/* The outermost frame, not beyond stop, that frame t still leads to. */
+/*
+ * The outermost frame, not beyond stop, that frame t still leads to. *check:
+ * so many of check[] are still to be looked at.
+ */
 static ALWAYS_INLINE size_t hold(
-	const struct callstack *cs, size_t t, size_t stop)
+	const struct callstack *cs, size_t t, size_t stop, size_t *check)
 {
 	const uintptr_t *pc = &cs->pc[stop], *sp = &cs->sp[stop];
-	size_t left = t - stop;
+	size_t left = t - stop, k = *check;
 
 	while (left && stack_word(sp[left - 1] - 8) == pc[left - 1])
 		left--;
 	stop += left;
-	for (size_t k = cs->nchecks; k-- > 0 && cs->check[k] >= stop;)
-		if (cs->check[k] < t && step_differs(cs, cs->check[k]))
-			return cs->check[k] + 1;
+	while (k && cs->check[k - 1] >= t)
+		k--;
+	for (; k && cs->check[k - 1] >= stop; k--)
+		if (step_differs(cs, cs->check[k - 1])) {
+			stop = cs->check[k - 1] + 1;
+			break;
+		}
+	*check = k;
 	return stop;
 }
 
@@ -215,16 +223,21 @@ static ALWAYS_INLINE bool meets(
 	       (cs->bp[i] == st->bp || !(cs->from[i] & FROM_NEEDS));
 }
 
-/* Frame i, where st was met, was reached by another step than last time. */
-static ALWAYS_INLINE void meet(
+/*
+ * Frame i, where st was met, was reached by another step than last time. True
+ * if it belongs in check[] for that.
+ */
+static ALWAYS_INLINE bool meet(
 	struct callstack *cs, size_t i, const struct unwind_state *st)
 {
-	uintptr_t from = st->from | (cs->from[i] & (FROM_USES | FROM_NEEDS));
+	uintptr_t old = cs->from[i];
+	uintptr_t from = st->from | (old & (FROM_USES | FROM_NEEDS));
 
 	if (from & FROM_ODD || (from & FROM_NEEDS && FROM_ADDR(from)))
 		from |= FROM_CHECK;
 	cs->from[i] = from;
 	cs->bp[i] = st->bp;
+	return from & ~old & FROM_CHECK;
 }
 
 static ALWAYS_INLINE enum step step(
@@ -284,7 +297,9 @@ static COLD bool rejoin(
 	struct walk *w, size_t i, size_t t, size_t stop, bool more, size_t *j)
 {
 	struct callstack *cs = w->cs;
+	size_t check = cs->nchecks;
 	uintptr_t bp = w->st.bp;
+	bool checks = false;
 	enum step s;
 
 	while (i > stop || (more && !cs->whole)) {
@@ -302,10 +317,12 @@ static COLD bool rejoin(
 			w->end = STEP_SP;
 			return true;
 		}
-		meet(cs, --i, &w->st);
-		i = hold(cs, i, stop);
+		if (meet(cs, --i, &w->st))
+			checks = true;
+		i = hold(cs, i, stop, &check);
 	}
-	note_checks(cs, 0, cs->n);
+	if (checks)
+		note_checks(cs, i, cs->n);
 	w->shared = t + 1;
 	return true;
 }
@@ -319,10 +336,11 @@ static ALWAYS_INLINE bool join(struct walk *w, size_t t, size_t *j)
 	struct callstack *cs = w->cs;
 	size_t want = w->max > w->d ? w->max - w->d : 1;
 	size_t stop = t + 1 > want ? t + 1 - want : 0, i;
+	size_t check = cs->nchecks;
 	bool more = t + 1 < want;
 
 	meet(cs, t, &w->st);
-	i = hold(cs, t, stop);
+	i = hold(cs, t, stop, &check);
 	if (unlikely(i > stop || (more && !cs->whole)))
 		return rejoin(w, i, t, stop, more, j);
 	w->shared = t + 1;

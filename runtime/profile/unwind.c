@@ -132,7 +132,11 @@ static enum step leave_guess(struct unwind_state *st, struct stackrange *s)
 	/* Into code of a JIT only if that frame has a frame pointer, too. */
 	if (!cfi_known(pc - 1) && (outer & 7 || outer - bp - 1 >= MAX_GUESS))
 		return STEP_LOST;
-	return leave(st, s, bp + 16, bp, STEP_ODD);
+	/*
+	 * An ordinary step: all that was looked at is what a step by rbp looks
+	 * at, and outer, which the next step will need if it decided here.
+	 */
+	return leave(st, s, bp + 16, bp, STEP_BP);
 }
 
 enum step unwind_step_slow(
