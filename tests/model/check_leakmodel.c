@@ -170,7 +170,8 @@ static void link_nodes(
 		size_t links = rng_below(r, density + 1);
 
 		for (size_t k = 0; k < links && words > unaligned; k++) {
-			uintptr_t at = node[i].lo + 8 * rng_below(r, words - unaligned);
+			uintptr_t at = node[i].lo +
+				       8 * rng_below(r, words - unaligned);
 
 			if (unaligned)
 				at += rng_below(r, 8);
@@ -202,8 +203,8 @@ static struct node *find(uintptr_t p)
 }
 
 /* Objects that the words of [lo, hi) lead to, the first max of them. */
-static uint32_t follow(uintptr_t lo, uintptr_t hi,
-	const struct mark_options *o, uint32_t *to, uint32_t max)
+static uint32_t follow(uintptr_t lo, uintptr_t hi, const struct mark_options *o,
+	uint32_t *to, uint32_t max)
 {
 	uintptr_t all_lo = node[0].lo, all_hi = node[nnodes - 1].hi, w;
 	uint32_t n = 0;
