@@ -102,11 +102,12 @@ bool stw_is_busy(uintptr_t tcb)
 		(uintptr_t)__builtin_thread_pointer()))) != 0;
 }
 
+/* All its registers are in the frame, so nothing below that counts. */
 static void note(struct stw_thread *t, const ucontext_t *uc)
 {
 	const stack_t *alt = &uc->uc_stack;
 
-	t->sp = (uintptr_t)__builtin_frame_address(0);
+	t->sp = (uintptr_t)uc;
 	t->tcb = own_tcb();
 	t->creating = t->tcb && park_self && park_self->creating;
 	t->interrupted_sp = 0;
@@ -134,11 +135,14 @@ static void answer(struct stw_thread *t, enum stw_how how)
 		sys3(SYS_futex, &stw_pending, FUTEX_WAKE_PRIVATE, 1);
 }
 
-static void rest(struct stw_thread *t, const ucontext_t *uc, uint32_t word)
+static void rest(struct stw_thread *t, siginfo_t *info, ucontext_t *uc,
+	uint32_t word)
 {
 	/* Else somebody has answered for it, and knows enough. */
-	if (load_relaxed(&t->how) == STW_ASKED)
+	if (load_relaxed(&t->how) == STW_ASKED) {
+		stw_frame_wipe(info, uc);
 		note(t, uc);
+	}
 	answer(t, STW_SIGNAL);
 	/* acquire [world]: pairs with the release in stw_start(). */
 	while (load_acquire(&stw_word) == word)
@@ -155,7 +159,7 @@ static bool is_hot(struct stw_thread *t, const ucontext_t *uc)
 		t->tries++ < HOT_TRIES;
 }
 
-static void asked(struct stw_thread *t, const ucontext_t *uc)
+static void asked(struct stw_thread *t, siginfo_t *info, ucontext_t *uc)
 {
 	uint32_t word = load_relaxed(&stw_word);
 
@@ -165,7 +169,7 @@ static void asked(struct stw_thread *t, const ucontext_t *uc)
 	if (stw_is_busy(own_tcb()) || is_hot(t, uc))
 		answer(t, STW_AGAIN);
 	else
-		rest(t, uc, word);
+		rest(t, info, uc, word);
 }
 
 static void on_stop(int signo, siginfo_t *info, void *context)
@@ -178,7 +182,7 @@ static void on_stop(int signo, siginfo_t *info, void *context)
 		return;
 	}
 	add_relaxed(&stw_inside, 1);
-	asked(info->si_value.sival_ptr, context);
+	asked(info->si_value.sival_ptr, info, context);
 	sub_relaxed(&stw_inside, 1);
 }
 
@@ -193,6 +197,7 @@ int stw_signal_install(void)
 	long r = sys4(SYS_rt_sigaction, STW_SIGNO, NULL, &now,
 		sizeof(now.mask));
 
+	stw_frame_init();
 	if (!sys_failed(r) && now.handler != on_stop) {
 		before = now;
 		signal_fence();

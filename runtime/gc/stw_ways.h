@@ -26,6 +26,13 @@ extern HIDDEN uint32_t stw_pending;
 /* Threads in our handler, those on their way out of it included. */
 extern HIDDEN uint32_t stw_inside;
 
+/*
+ * stw_frame.c: in a handler, overwrite what the kernel has left as it was
+ * between the parts of the signal's frame. init comes first, anywhere.
+ */
+void stw_frame_init(void);
+void stw_frame_wipe(void *info, void *context);
+
 /* Does the thread hold a lock of ours, or is it in a slow path? */
 bool stw_is_busy(uintptr_t tcb);
 
