@@ -19,6 +19,7 @@
 #include "alloc/mheap.h"
 #include "gc/finalizer.h"
 #include "gc/guard.h"
+#include "gc/jobstack.h"
 #include "gc/leakscope.h"
 #include "gc/suppress.h"
 #include "os/sysmem.h"
@@ -155,7 +156,7 @@ static const char *mark(struct gcjob *j, struct heapview *v)
 	return error;
 }
 
-int gcjob_run(void *arg)
+static int run(void *arg)
 {
 	struct gcjob *j = arg;
 	struct heapview v;
@@ -176,4 +177,9 @@ int gcjob_run(void *arg)
 	}
 	guard_end();
 	return 0;
+}
+
+int gcjob_run(void *arg)
+{
+	return jobstack_call(run, arg);
 }
