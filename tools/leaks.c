@@ -107,12 +107,60 @@ static bool parse_body(struct leaks *l, char **why)
 	return true;
 }
 
+/* The end of a JSON string that begins at p. */
+static const char *skip_string(const char *p, const char *end)
+{
+	for (p++; p < end && *p != '"'; p++)
+		p += *p == '\\';
+	return p < end ? p + 1 : end;
+}
+
+static bool fits(const char *digits, size_t n)
+{
+	static const char most[] = "9223372036854775807";
+	size_t len = sizeof(most) - 1;
+
+	return n < len || (n == len && memcmp(digits, most, len) <= 0);
+}
+
+/*
+ * jansson has no integers above 2^63 - 1, but MemStats do: a goal of UINT64_MAX
+ * is none. Those become reals.
+ */
+static void widen(struct buf *out, const char *p, size_t n)
+{
+	const char *end = p + n, *from = p;
+
+	while (p < end) {
+		const char *start = p;
+
+		if (*p == '"') {
+			p = skip_string(p, end);
+			continue;
+		}
+		while (p < end && *p >= '0' && *p <= '9')
+			p++;
+		if (!fits(start, (size_t)(p - start)) && start > from &&
+			start[-1] != '.' &&
+			(p == end || !strchr(".eE", *p))) {
+			buf_add(out, from, (size_t)(p - from));
+			buf_add(out, ".0", 2);
+			from = p;
+		}
+		p += p == start;
+	}
+	buf_add(out, from, (size_t)(end - from));
+}
+
 bool leaks_parse(struct leaks *l, const char *text, size_t n, char **why)
 {
+	struct buf wide = {0};
 	json_error_t e;
 
 	*l = (struct leaks){.reason = NULL};
-	l->root = json_loadb(text, n, JSON_ALLOW_NUL, &e);
+	widen(&wide, text, n);
+	l->root = json_loadb(wide.data, wide.len, JSON_ALLOW_NUL, &e);
+	buf_free(&wide);
 	if (!l->root) {
 		*why = mem_printf("byte %d: %s", e.position, e.text);
 		return false;
