@@ -124,7 +124,7 @@ void mark_far(struct mark_worker *w)
 
 static void open_pagemap(struct marker *m)
 {
-	long fd = sys4(SYS_openat, AT_FDCWD, "/proc/self/pagemap",
+	long fd = sys4(SYS_openat, AT_FDCWD, "/proc/thread-self/pagemap",
 		O_RDONLY | O_CLOEXEC, 0);
 
 	m->pagemap = sys_failed(fd) ? -1 : (int)fd;

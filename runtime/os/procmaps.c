@@ -30,7 +30,9 @@
 
 bool procmaps_open(struct procmaps *m, char *buf, size_t size)
 {
-	long fd = sys2(SYS_open, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	/* Of self there is nothing left once the first thread has ended. */
+	long fd = sys2(
+		SYS_open, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC);
 
 	procmaps_from(m, sys_failed(fd) ? -1 : (int)fd, buf, size);
 	return m->fd >= 0;
