@@ -24,6 +24,7 @@
 #include "observe/gcrun.h"
 #include "observe/helper.h"
 #include "observe/tracefile.h"
+#include "preload/leakcheck.h"
 #include "preload/serve.h"
 #include "profile/callstack.h"
 #include "profile/modules.h"
@@ -70,6 +71,7 @@ static void child(void)
 	objinfo_postfork_child();
 	dump_fork_child();
 	brink_fork_child();
+	leakcheck_postfork_child();
 	serve_child();
 }
 

@@ -38,7 +38,9 @@
 #include "observe/gcrun.h"
 #include "os/sandbox.h"
 #include "os/sysmem.h"
+#include "preload/exit.h"
 #include "preload/follow.h"
+#include "preload/leakcheck.h"
 #include "preload/serve.h"
 #include "preload/signal.h"
 #include "profile/stackprint.h"
@@ -106,11 +108,11 @@ void preload_init(void)
 	heap_hooks.realloc_foreign = foreign_realloc;
 	heap_hooks.usable_foreign = foreign_usable_size;
 	heap_init();
-	roots_set_self((uintptr_t)__ehdr_start, (uintptr_t)_end);
-	gc_init();
 	gcrun_init();
 	sampler_start();
 	sysmem_count((size_t)(_end - __bss_start), SYS_OTHER);
+	roots_set_self((uintptr_t)__ehdr_start, (uintptr_t)_end);
+	gc_init();
 	fork_init();
 }
 
@@ -132,7 +134,7 @@ static bool meant_here(void)
  * this thread has freed goes back to its spans, where a double free or a
  * pointer into the middle of an object is found at last.
  */
-static void at_end(void *arg UNUSED)
+static void end_of_process(void)
 {
 	if (mcache_self != &mcache_none)
 		mcache_flush(mcache_self);
@@ -146,6 +148,18 @@ static void at_end(void *arg UNUSED)
 	serve_end();
 	if (options->verbose)
 		warn("process %d ends", (int)sys0(SYS_getpid));
+}
+
+static void at_end(void *arg UNUSED)
+{
+	end_of_process();
+	exit_after_handlers();
+}
+
+static void at_quick_end(void *arg UNUSED)
+{
+	end_of_process();
+	exit_after_quick_handlers();
 }
 
 /* In no header; with a NULL handle our own unloading does not run it. */
@@ -172,6 +186,9 @@ __attribute__((constructor)) static void on_load(void)
 	calls_init();
 	roots_init();
 	kernelptr_init();
+	leakcheck_init();
+	exit_init();
+	exec_init();
 	signal_init();
 	dumpfile_temporary(environment());
 	if (options->atexit && !options->atexit_out && !options->dump &&
@@ -182,7 +199,7 @@ __attribute__((constructor)) static void on_load(void)
 	brink_start();
 	serve_init(environment());
 	__cxa_atexit(at_end, NULL, NULL);
-	__cxa_at_quick_exit(at_end, NULL);
+	__cxa_at_quick_exit(at_quick_end, NULL);
 	if (!options->follow)
 		follow_stop(environment());
 	say_hello();

@@ -43,6 +43,14 @@ void birth_init(void);
 /* Find libc's own prctl and syscall. */
 void limits_init(void);
 
+/*
+ * Have syscall() call fn, except for what limits.c wants to know. And libc's
+ * own, for fn to call.
+ */
+void limits_hook(long (*fn)(long n, long a, long b, long c, long d, long e,
+	long f));
+long limits_syscall(long n, long a, long b, long c, long d, long e, long f);
+
 /* Find libc's own functions that preload/kernelptr.c wraps. */
 void kernelptr_init(void);
 

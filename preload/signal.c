@@ -23,7 +23,8 @@
  *
  * USR1, USR2 and the real-time signals exist for such requests and end here.
  * Any other signal (TERM, say, or SEGV) is a reason to dump, not to live on: it
- * takes its default effect afterwards.
+ * takes its default effect afterwards. Under GOSTAT_LEAKCHECK all those are
+ * taken whose effect is to end the process: deadly.c looks for leaks first.
  *
  * Raising what it has just set to SIG_DFL is how a program ends itself so that
  * its parent sees the signal; such a signal keeps its meaning. One that was
@@ -44,8 +45,10 @@
 #include "base/syscall.h"
 #include "gc/park.h"
 #include "observe/dump.h"
+#include "preload/deadly.h"
 #include "preload/handler.h"
 #include "preload/interpose.h"
+#include "preload/leakcheck.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -53,10 +56,10 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-/* One signal of GOSTAT_SIGNAL. */
+/* One signal of GOSTAT_SIGNAL, or of those that end a process. */
 struct taken {
 	int signo;
-	uint32_t actions;
+	uint32_t actions; /* 0: it just ends the process */
 	bool reset;	       /* the program has set SIG_DFL itself */
 	bool told;	       /* that the program has its own handler */
 	struct sigaction view; /* the program's SIG_DFL */
@@ -64,7 +67,7 @@ struct taken {
 
 static struct {
 	unsigned n;
-	struct taken of[MAX_SIGNALS];
+	struct taken of[_NSIG];
 } taken;
 
 /* What we stand in front of: libc, or another library like us. */
@@ -121,6 +124,11 @@ static void install(int signo)
 		.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK,
 	};
 
+	/* The stack that was interrupted holds pointers, see deadly.c. */
+	if (leakcheck_on()) {
+		sa.sa_flags &= ~SA_ONSTACK;
+		sigfillset(&sa.sa_mask);
+	}
 	next.sigaction(signo, &sa, NULL);
 }
 
@@ -131,8 +139,8 @@ static void pass_on(int signo, const siginfo_t *info)
 	uint64_t bit = UINT64_C(1) << (signo - 1), old;
 
 	next.sigaction(signo, &dfl, NULL);
-	if (info->si_code > 0)
-		return; /* a fault: it happens again, with its own context */
+	if (deadly_is_fault(signo, info))
+		return; /* it happens again, with its own context */
 	sys3(SYS_tgkill, sys0(SYS_getpid), sys0(SYS_gettid), signo);
 	sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, &old, sizeof(bit));
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, sizeof(old));
@@ -154,13 +162,14 @@ static void on_signal(int signo, siginfo_t *info, void *context)
 	uintptr_t parked = park_interrupt();
 	int saved = errno;
 
-	if (t->reset && sent_to_itself(info)) {
-		pass_on(signo, info);
-	} else {
+	if (t->actions && !(t->reset && sent_to_itself(info))) {
 		dump_run(t->actions, (uintptr_t)uc->uc_mcontext.gregs[REG_RSP]);
-		if (!ends_here(signo))
-			pass_on(signo, info);
+		if (ends_here(signo))
+			goto out;
 	}
+	if (deadly_end(signo, info))
+		pass_on(signo, info);
+out:
 	errno = saved;
 	park_resume(parked);
 }
@@ -170,7 +179,7 @@ static void tell(struct taken *t, const char *what)
 {
 	char name[SIGNAME_MAX];
 
-	if (t->told || !(options->signal.given || options->verbose))
+	if (t->told || !t->actions || !(options->signal.given || options->verbose))
 		return;
 	t->told = true;
 	warn("%s %s, so there are no dumps on it; GOSTAT_SIGNAL can name "
@@ -290,24 +299,36 @@ int __sigaction(
 API SAME_AS(__sysv_signal)
 sighandler_t sysv_signal(int signo, sighandler_t handler);
 
+static void take(int signo, uint32_t actions)
+{
+	struct taken *t = &taken.of[taken.n];
+	struct sigaction now;
+
+	if (find(signo))
+		return;
+	t->signo = signo;
+	t->actions = actions;
+	taken.n++;
+	if (next.sigaction(signo, NULL, &now))
+		return;
+	if (now.sa_handler == SIG_IGN)
+		tell(t, "was ignored when the program started");
+	else if (now.sa_handler != SIG_DFL)
+		tell(t, "has a handler of the program's");
+	else
+		install(signo);
+}
+
 void signal_init(void)
 {
 	resolve();
 	dump_init();
-	for (unsigned i = 0; i < options->signal.n; i++) {
-		struct taken *t = &taken.of[i];
-		struct sigaction now;
-
-		t->signo = options->signal.of[i].signo;
-		t->actions = options->signal.of[i].actions;
-		taken.n = i + 1;
-		if (next.sigaction(t->signo, NULL, &now))
-			continue;
-		if (now.sa_handler == SIG_IGN)
-			tell(t, "was ignored when the program started");
-		else if (now.sa_handler != SIG_DFL)
-			tell(t, "has a handler of the program's");
-		else
-			install(t->signo);
-	}
+	for (unsigned i = 0; i < options->signal.n; i++)
+		take(options->signal.of[i].signo, options->signal.of[i].actions);
+	/* The first process of a namespace dies of none without a handler. */
+	if (!leakcheck_on() || sys0(SYS_getpid) == 1)
+		return;
+	for (int signo = 1; signo < _NSIG; signo++)
+		if (deadly_is_one(signo))
+			take(signo, 0);
 }

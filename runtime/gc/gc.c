@@ -121,7 +121,7 @@ static void clear(enum gc_reason reason, bool leaks)
 
 	c->reason = reason;
 	c->leaks = leaks;
-	c->in_place = false;
+	c->in_place = c->at_rest = false;
 	c->job.result = NULL;
 	c->pause_ns = c->started_ns = c->mark_ns = c->cpu_ns = 0;
 	c->outcome = GC_REFUSED;
@@ -243,6 +243,14 @@ const char *gc_cycle(enum gc_reason reason, bool leaks)
 	while (p == GC_RUNNING)
 		p = look(WAIT_NS, &error);
 	return error;
+}
+
+void gc_go_on(void)
+{
+	if (gc.cycle.at_rest)
+		stw_start(&gc.cycle.stw);
+	gc.cycle.at_rest = false;
+	store_relaxed(&gc.ending, false);
 }
 
 void gc_abandon(void)

@@ -29,6 +29,12 @@ enum gc_reason {
 const char *gc_cycle(enum gc_reason reason, bool leaks);
 
 /*
+ * After gc_cycle(GC_EXIT), by the same thread: the process goes on for a while
+ * (libc writes out its buffers, or an exec has failed), and so do its threads.
+ */
+void gc_go_on(void);
+
+/*
  * The same in steps, for a thread that has other things to do: begin, then
  * look until it is no longer GC_RUNNING. When it is GC_ENDED, *error is what
  * gc_cycle() would have returned. Context: as above; always the same thread,

@@ -15,6 +15,7 @@ struct cycle {
 	enum gc_reason reason;
 	bool leaks;    /* sort and keep what was not reached */
 	bool in_place; /* no copy: marked while the world stood */
+	bool at_rest;  /* the world still stands: the process ends */
 	struct gcjob job;
 	uint64_t heap_start;	/* HeapAlloc */
 	uint64_t goal;		/* that the heap had to reach */

@@ -140,7 +140,8 @@ static void start(struct cycle *c)
 {
 	c->started_ns = clock_mono_ns();
 	c->pause_ns = c->started_ns - c->stw.stopped_ns;
-	if (c->reason != GC_EXIT)
+	c->at_rest = c->reason == GC_EXIT;
+	if (!c->at_rest)
 		stw_start(&c->stw);
 	gc_event(GC_EVENT_GO, (uint64_t)c->pause_ns, 0);
 	gctables_unlock();

@@ -66,6 +66,7 @@ enum {
 };
 
 unsigned stw_without;
+uintptr_t stw_self_stack;
 
 static struct {
 	struct lock lock;
@@ -423,6 +424,8 @@ enum stw_result stw_stop_from(struct stw *w, int64_t limit_ns)
 	lock(&stw.lock);
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(all));
 	stw.mask = mask;
+	if (stw_self_stack)
+		w->self_sp = stw_self_stack;
 	w->self_tid = (int)sys0(SYS_gettid);
 	stw_stopper = w->self_tid;
 	w->self_tcb = (uintptr_t)__builtin_thread_pointer();
