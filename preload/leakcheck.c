@@ -33,6 +33,7 @@
 #include "observe/dumpfile.h"
 #include "observe/emit.h"
 #include "observe/memstats.h"
+#include "profile/modules.h"
 #include "profile/symbols.h"
 
 #include <fcntl.h>
@@ -124,6 +125,7 @@ void leakcheck_init(void)
 		check.lsan = true;
 	}
 	add_suppressions();
+	modules_refresh(); /* at the end it could wait for the loader */
 	check.to_stdout = !strcmp(lsan.log_path, "stdout");
 	if (*lsan.log_path && !check.to_stdout &&
 		strcmp(lsan.log_path, "stderr"))

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""gostat leakcheck, with reports that are made up (pretend.c).
+"""gostat leakcheck, with reports that are made up (pretend.c), and with real
+programs, of which is known whether they leak.
 
 test_leakcheck.py GOSTAT PRETEND LEAKY; in a current folder of its own.
 """
@@ -320,6 +321,92 @@ class Leakcheck(unittest.TestCase):
              f"kill -INT $$; exec {PRETEND} {self.clean} 6"], env=ENV,
             capture_output=True)
         self.assertEqual(r.returncode, 6)
+
+
+class Processes(unittest.TestCase):
+    """The library's own reports."""
+
+    def verdict(self, *args, status, **env):
+        r = gostat("--json", *args, **env)
+        self.assertEqual(r.returncode, status, r.stdout + r.stderr)
+        return json.loads(r.stdout)
+
+    def test_known_leaks(self):
+        r = self.verdict(LEAKY, status=23)
+        self.assertEqual((r["status"], r["exe"]), ("leaks", LEAKY))
+        sums = {}
+        for k in r["leaks"]:
+            names = [f["function"] for f in k["stack"]]
+            key = k["kind"], names[0], names[-1]
+            o, b = sums.get(key, (0, 0))
+            sums[key] = o + k["objects"], b + k["bytes"]
+            self.assertIn("main", names)
+        self.assertEqual(sums, {
+            ("direct", "take", "_start"): (3, 300),
+            ("direct", "list", "_start"): (1, 32),
+            ("indirect", "list", "_start"): (4, 128)})
+        self.assertEqual(r["leaks"][0]["stack"][0]["inlined"], True)
+
+    def test_path_as_it_was_typed(self):
+        name = os.path.relpath(LEAKY)
+        r = gostat(name)
+        self.assertRegex(r.stderr, r"in take /\S+leaky.c:\d+\n")
+
+    def test_children_answer_for_themselves(self):
+        r = self.verdict("--follow", LEAKY, 3, status=23)
+        self.assertEqual(
+            sorted(sum(k["bytes"] for k in p["leaks"]) for p in r),
+            [460, 1000, 1000, 1000])
+
+    def test_fingerprints_stay(self):
+        prints = [[k["fingerprint"] for k in
+                   self.verdict(LEAKY, status=23)["leaks"]] for _ in (1, 2)]
+        self.assertEqual(*prints)
+
+    def test_clean_programs(self):
+        for *args, status in [
+                ("true", 0), ("false", 1), ("sh", "-c", "exit 7", 7),
+                ("bash", "-c", "x=$(echo a | cat); exec true", 0),
+                (sys.executable, "-c", "import json, threading\n"
+                 "t = threading.Thread(target=print)\nt.start()\nt.join()",
+                 0),
+                ("sqlite3", ":memory:", "create table t(a);"
+                 "insert into t values (1); select * from t;", 0),
+                ("git", "--version", 0), ("ls", "-l", "/", 0),
+                ("lua5.4", "-e", "t = {}", 0),
+                ("node", "-e", "JSON.parse('{}')", 0)]:
+            if not shutil.which(args[0]):
+                continue
+            r = gostat(*args)
+            self.assertEqual(r.returncode, status, (args, r.stderr))
+            self.assertIn("gostat: no leaks;", r.stderr, args)
+
+    def test_signals_are_the_programs(self):
+        for name in "TERM", "INT", "SEGV", "ABRT", "HUP":
+            r = self.verdict("sh", "-c", f"kill -{name} $$",
+                             status=-getattr(signal, "SIG" + name))
+            self.assertEqual(r["status"], "clean")
+
+    def test_program_after_program(self):
+        r = self.verdict("--follow", "sh", "-c",
+                         f"exec sh -c 'exec {LEAKY}'", status=23)
+        self.assertEqual([p["status"] for p in r],
+                         ["clean", "clean", "leaks"])
+        self.assertEqual(len({p["pid"] for p in r}), 1)
+
+    def test_suppressions_by_the_library(self):
+        write("lib-rules", "leak:^keep$\nleak:nothing_of_the_kind\n")
+        r = self.verdict(LEAKY, status=23,
+                         LSAN_OPTIONS="suppressions=lib-rules")
+        self.assertEqual([k["stack"][0]["function"] for k in r["leaks"]],
+                         ["list", "list"])
+        self.assertEqual(r["suppressed"], {"objects": 3, "bytes": 300})
+        self.assertIn("leak:nothing_of_the_kind", r["unused_suppressions"])
+
+    def test_no_collector_no_verdict(self):
+        r = self.verdict("true", status=3, GOSTAT_GC="off")
+        self.assertEqual((r["status"], r["reason"]),
+                         ("unchecked", "GOSTAT_GC=off"))
 
 
 if __name__ == "__main__":
