@@ -130,6 +130,14 @@ static int failed_exec(void)
 	return 4;
 }
 
+/* Nobody could tell before. */
+static int exec_of_no_program(void)
+{
+	char *argv[] = {(char *)"bad", NULL};
+
+	return execv("./bad", argv) == -1 && errno == ENOEXEC ? 4 : 1;
+}
+
 static void become(const char *way)
 {
 	char *argv[] = {(char *)"sh", (char *)"-c",
@@ -244,6 +252,8 @@ int main(int argc, char **argv)
 		return with_vfork();
 	if (!strcmp(way, "noexec"))
 		return failed_exec();
+	if (!strcmp(way, "badexec"))
+		return exec_of_no_program();
 	fflush(stdout);
 	if (!strcmp(way, "_exit"))
 		_exit(4);

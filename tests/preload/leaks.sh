@@ -53,11 +53,13 @@ way fork_exit 23 4 1 'out child 5 '
 one fork_leak 23 4 2 'out child 23 ' leak
 
 # Statuses, and who sets them.
+how=return
 expect() { # status, environment...
 	wanted=$1
 	shift
 	status=0
-	env "$@" LD_PRELOAD=$LIB "$BIN/leaks" leak return >out 2>err || status=$?
+	env "$@" LD_PRELOAD="$LIB" "$BIN/leaks" leak $how >out 2>err ||
+		status=$?
 	[ $status = $wanted ] || {
 		echo "$*: status $status, wanted $wanted"
 		cat err
@@ -103,6 +105,14 @@ expect 23 GOSTAT_LEAKCHECK_OUT=%e-%n.json
 has '"status":"leaks"' leaks-2.json
 expect 23 GOSTAT_LEAKCHECK_OUT=/nowhere/x
 has '^gostat: leak report to /nowhere/x: No such file'
+
+# An exec that fails takes its report back.
+echo 'no program' >bad
+chmod +x bad
+how=badexec
+expect 23 GOSTAT_LEAKCHECK_OUT=bad-%n.json
+how=return
+[ "$(echo bad-*)" = bad-1.json ] || { ls; failed=1; }
 
 # What was not looked at is not clean.
 expect 4 GOSTAT_GC=off
