@@ -63,6 +63,7 @@ struct taken {
 	bool reset;	       /* the program has set SIG_DFL itself */
 	bool told;	       /* that the program has its own handler */
 	struct sigaction view; /* the program's SIG_DFL */
+	struct sigaction once; /* the program's handler, see on_once() */
 };
 
 static struct {
@@ -174,6 +175,31 @@ out:
 	park_resume(parked);
 }
 
+/*
+ * For a handler with SA_RESETHAND the kernel would put the default action back
+ * and not ours: how Node ends on TERM. So its place is taken by this, which
+ * does what the kernel does.
+ */
+static void on_once(int signo, siginfo_t *info, void *context)
+{
+	struct taken *t = find(signo);
+	const struct sigaction its = t->once;
+
+	park_interrupt();
+	install(signo);
+	t->reset = true;
+	if (its.sa_flags & SA_SIGINFO)
+		its.sa_sigaction(signo, info, context);
+	else
+		its.sa_handler(signo);
+}
+
+static bool is_once(const struct taken *t, const struct sigaction *sa)
+{
+	return t && leakcheck_on() && sa->sa_flags & (int)SA_RESETHAND &&
+	       sa->sa_handler != SIG_DFL && sa->sa_handler != SIG_IGN;
+}
+
 /* Once for each signal, and only to a user who has asked for it. */
 static void tell(struct taken *t, const char *what)
 {
@@ -218,13 +244,20 @@ static sighandler_t to_program(const struct taken *t, sighandler_t h)
 API int sigaction(int signo, const struct sigaction *new, struct sigaction *old)
 {
 	struct taken *t = find(signo);
-	struct sigaction in, view;
+	struct sigaction in, view, once;
 	int ret;
 
 	resolve();
-	if (t)
+	if (t) {
 		view = t->view;
-	if (new) {
+		once = t->once;
+	}
+	if (new && is_once(t, new)) {
+		in = t->once = *new;
+		in.sa_sigaction = on_once;
+		in.sa_flags &= ~(int)SA_RESETHAND;
+		in.sa_flags |= SA_SIGINFO;
+	} else if (new) {
 		in = *new;
 		in.sa_handler = to_kernel(t, in.sa_handler);
 	}
@@ -234,6 +267,8 @@ API int sigaction(int signo, const struct sigaction *new, struct sigaction *old)
 	if (old) {
 		if (t && old->sa_handler == ours())
 			*old = view;
+		else if (t && old->sa_sigaction == on_once)
+			*old = once;
 		old->sa_handler = to_program(t, old->sa_handler);
 	}
 	if (t && new)

@@ -41,7 +41,7 @@ enum {
 
 void pages_open(struct pages *p)
 {
-	long fd = sys4(SYS_openat, AT_FDCWD, "/proc/self/pagemap",
+	long fd = sys4(SYS_openat, AT_FDCWD, "/proc/thread-self/pagemap",
 		O_RDONLY | O_CLOEXEC, 0);
 
 	p->fd = sys_failed(fd) ? -1 : (int)fd;

@@ -169,6 +169,28 @@ static void become(const char *way)
 	exit(1);
 }
 
+/* As Node does: the handler raises what it has handled, with SA_RESETHAND. */
+static void on_last(int signo)
+{
+	raise(signo);
+}
+
+static int end_in_handler(void)
+{
+	struct sigaction sa, old;
+
+	memset(&sa, 0, sizeof(sa));
+	sa.sa_handler = on_last;
+	sa.sa_flags = (int)SA_RESETHAND;
+	if (sigaction(SIGTERM, &sa, NULL) || sigaction(SIGTERM, NULL, &old) ||
+		old.sa_handler != on_last ||
+		!(old.sa_flags & (int)SA_RESETHAND) ||
+		old.sa_flags & SA_SIGINFO)
+		return 1;
+	raise(SIGTERM);
+	return 1;
+}
+
 static int end_by_signal(const char *way)
 {
 	struct rlimit none = {0, 0};
@@ -190,6 +212,8 @@ static int end_by_signal(const char *way)
 		alarm(1);
 		pause();
 	}
+	if (!strcmp(way, "handler"))
+		return end_in_handler();
 	if (!strcmp(way, "killed")) { /* busy in the allocator */
 		if (fork() == 0) {
 			usleep(200000);
