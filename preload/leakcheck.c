@@ -271,7 +271,8 @@ static bool claim(void)
 	uint32_t open = OPEN;
 	int tid = (int)sys0(SYS_gettid);
 
-	while (!cas_relaxed(&check.state, &open, BUSY)) {
+	/* acquire [ended]: pairs with the release in done(). */
+	while (!cas_acquire(&check.state, &open, BUSY)) {
 		if (open == DONE || check.tid == tid)
 			return false;
 		sys2(SYS_nanosleep, &ms, NULL);
@@ -280,6 +281,12 @@ static bool claim(void)
 	check.tid = tid;
 	check.status = -1;
 	return true;
+}
+
+static void done(uint32_t state)
+{
+	/* release [ended]: who waits in claim() finds the report written. */
+	store_release(&check.state, state);
 }
 
 static bool look(uintptr_t sp)
@@ -314,8 +321,7 @@ int leakcheck_end(uintptr_t sp)
 	check.file.path[0] = '\0';
 	if (look(sp))
 		check.status = leakcheck_status();
-	/* release: who waits finds the report written. */
-	store_release(&check.state, DONE);
+	done(DONE);
 	return check.status;
 }
 
@@ -342,6 +348,6 @@ bool leakcheck_now(bool last)
 		found = conclude(why, last && options->leakcheck_out
 				? report_json : report_text);
 	}
-	store_release(&check.state, last ? DONE : OPEN);
+	done(last ? DONE : OPEN);
 	return found;
 }
