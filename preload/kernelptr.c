@@ -4,14 +4,17 @@
  *
  *	epoll_ctl	a load and a test; noted while a cycle gets ready
  *	sigqueue, pthread_sigqueue, mq_notify	noted
+ *	madvise		noted what a copy of the process will lack
  *
  * What the kernel can be asked for needs no wrapper (gc/kernelptr.c), so
  * timer_create and close have none.
  *
- * epoll_ctl and sigqueue are system calls and nothing else, so they are made
- * here. The other two know libc's data and go on to libc.
+ * epoll_ctl, sigqueue and madvise are system calls and nothing else, so they
+ * are made here. The other two know libc's data and go on to libc.
  */
 #include "gc/kernelptr.h"
+#include "gc/roots.h"
+#include "os/sysmem.h"
 #include "base/syscall.h"
 #include "preload/interpose.h"
 
@@ -22,6 +25,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -80,6 +84,21 @@ API int pthread_sigqueue(pthread_t t, int signo, const union sigval value)
 			signo, ~(clock >> 3), (uintptr_t)value.sival_ptr);
 	return next.pthread_sigqueue ? next.pthread_sigqueue(t, signo, value)
 				     : ENOSYS;
+}
+
+API int madvise(void *p, size_t size, int advice)
+{
+	uintptr_t lo = (uintptr_t)p;
+	uintptr_t hi = ALIGN_UP(lo + size, (uintptr_t)OS_PAGE);
+	long ret = sys3(SYS_madvise, p, size, advice);
+
+	if (ret != 0)
+		return result(ret);
+	if (advice == MADV_DONTFORK || advice == MADV_WIPEONFORK)
+		roots_note_unforked(lo, hi);
+	else if (advice == MADV_DOFORK || advice == MADV_KEEPONFORK)
+		roots_note_forked(lo, hi);
+	return 0;
 }
 
 API int mq_notify(mqd_t mq, const struct sigevent *event)

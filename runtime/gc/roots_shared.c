@@ -15,6 +15,11 @@
  * moves 1.5 GB/s, and the world waits; beyond FREEZE_BYTES pages become ranges
  * for the copy to look at while they change, and are counted as not frozen.
  *
+ * The same goes for private memory that a copy has not got: MADV_DONTFORK, as
+ * drivers ask for what a device reads by itself, and MADV_WIPEONFORK. Smaps
+ * tells where that is, but walks all page tables for it; so it is noted on the
+ * way in.
+ *
  * Devices are left alone (reading a register may do something). The rings of
  * io_uring are memory: an entry keeps its user data until it is used again, so
  * what is in flight is found there as a rule.
@@ -24,6 +29,7 @@
  */
 #include "gc/roots_parts.h"
 #include "alloc/arena.h"
+#include "base/atomics.h"
 #include "os/syscall.h"
 #include "os/sysmem.h"
 
@@ -38,8 +44,47 @@ enum {
 	 * the copy shared ones have not been touched yet.
 	 */
 	CHUNK = 64 << 10,
+	UNFORKED = 256,
 };
 #define LOW ((uintptr_t)1 << 32) /* below lie numbers, hardly mappings */
+
+/* Ranges that a copy lacks, in any order; { 0, 0 } is none. */
+static struct gc_range unforked[UNFORKED];
+static uint32_t nunforked; /* may count further */
+
+void roots_note_unforked(uintptr_t lo, uintptr_t hi)
+{
+	uint32_t i = add_relaxed(&nunforked, 1);
+
+	if (i < UNFORKED)
+		unforked[i] = (struct gc_range){lo, hi};
+}
+
+void roots_note_forked(uintptr_t lo, uintptr_t hi)
+{
+	for (uint32_t i = 0; i < MIN(load_relaxed(&nunforked), UNFORKED); i++)
+		if (unforked[i].lo >= lo && unforked[i].hi <= hi)
+			unforked[i] = (struct gc_range){0, 0};
+}
+
+static void list_range(struct rootset *rs, uintptr_t lo, uintptr_t hi)
+{
+	struct gc_range *r;
+
+	if (lo >= hi)
+		return;
+	r = rootset_grow(rs, &rs->shared, sizeof(*r));
+	if (r)
+		*r = (struct gc_range){lo, hi};
+}
+
+/* What of a private mapping is not copied. */
+static void list_unforked(struct rootset *rs, const struct procmap *v)
+{
+	for (uint32_t i = 0; i < MIN(load_relaxed(&nunforked), UNFORKED); i++)
+		list_range(rs, MAX(unforked[i].lo, v->lo),
+			MIN(unforked[i].hi, v->hi));
+}
 
 static bool is_device(const char *path)
 {
@@ -52,19 +97,18 @@ bool roots_list_shared(struct rootset *rs)
 	char buf[4096];
 	struct procmaps m;
 	struct procmap v;
-	struct gc_range *r;
 
 	if (!procmaps_open(&m, buf, sizeof(buf))) {
 		rs->error = "cannot read /proc/self/maps";
 		return false;
 	}
 	while (procmaps_next(&m, &v)) {
-		if (!v.shared || !(v.prot & PROT_READ) || roots_ours(v.lo) ||
-			is_device(v.path))
+		if (!(v.prot & PROT_READ) || roots_ours(v.lo))
 			continue;
-		r = rootset_grow(rs, &rs->shared, sizeof(*r));
-		if (r)
-			*r = (struct gc_range){v.lo, v.hi};
+		if (!v.shared)
+			list_unforked(rs, &v);
+		else if (!is_device(v.path))
+			list_range(rs, v.lo, v.hi);
 	}
 	procmaps_close(&m);
 	if (rs->shared.n && !rs->buf)

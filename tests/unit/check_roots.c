@@ -439,6 +439,36 @@ START_TEST(test_shared)
 }
 END_TEST
 
+/* Private, but a copy has not got it, or not its contents. */
+START_TEST(test_unforked)
+{
+	uintptr_t object = (uintptr_t)heap_malloc(100);
+	char *p = map_alone(8 * PAGE, MAP_PRIVATE);
+
+	*(uintptr_t *)(p + PAGE) = object;
+	*(uintptr_t *)(p + 3 * PAGE) = object + 1;
+	*(uintptr_t *)(p + 7 * PAGE) = object + 2;
+	madvise(p, 2 * PAGE, MADV_DONTFORK);
+	roots_note_unforked((uintptr_t)p, (uintptr_t)p + 2 * PAGE);
+	madvise(p + 3 * PAGE, PAGE, MADV_WIPEONFORK);
+	roots_note_unforked((uintptr_t)p + 3 * PAGE, (uintptr_t)p + 4 * PAGE);
+	collect();
+	ck_assert(has_word(object, ROOT_SHARED));
+	ck_assert(has_word(object + 1, ROOT_SHARED));
+	ck_assert(!has_word(object + 2, ROOT_SHARED));
+	roots_note_forked((uintptr_t)p, (uintptr_t)p + 8 * PAGE);
+	collect();
+	ck_assert(!has_word(object, ROOT_SHARED));
+	ck_assert(!has_word(object + 1, ROOT_SHARED));
+	/* Gone, and nobody has said so. */
+	roots_note_unforked((uintptr_t)p, (uintptr_t)p + 2 * PAGE);
+	munmap(p, 8 * PAGE);
+	collect();
+	ck_assert(!has_word(object, ROOT_SHARED));
+	roots_free(&rs);
+}
+END_TEST
+
 /* -------- the kernel -------- */
 
 /* Random entries come and go; the kernel's list is what counts. */
@@ -640,6 +670,7 @@ int main(void)
 	tcase_add_test(tc, test_mapping);
 	tcase_add_test(tc, test_sparse);
 	tcase_add_test(tc, test_shared);
+	tcase_add_test(tc, test_unforked);
 	tcase_add_test(tc, test_epoll);
 	tcase_add_test(tc, test_epoll_late);
 	tcase_add_test(tc, test_timer);
