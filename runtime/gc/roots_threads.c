@@ -30,6 +30,8 @@
 #include "base/fmt.h"
 #include "os/sysmem.h"
 
+enum { FRAME = 64 << 10 }; /* no signal's frame is larger */
+
 /* -------- lists -------- */
 
 static void add_stack(
@@ -163,7 +165,6 @@ static void add_thread(struct roots_walk *k, struct owner *o)
 {
 	bool is_main = o->tid == k->rs->pid;
 
-	o->name = name_of(k->rs, o->tid);
 	if (!roots_is_tcb(o->tcb))
 		o->tcb = 0;
 	if (o->tcb)
@@ -203,8 +204,32 @@ static void add_self(struct roots_walk *k, const struct stw *w)
 
 	if (w->self_hidden)
 		return;
+	o.name = name_of(k->rs, o.tid);
 	add_thread(k, &o);
 	add_regs(k->rs, &o, w->self_regs, NELEM(w->self_regs));
+}
+
+/*
+ * Our handler's frame has all registers of what it interrupted. It lies on the
+ * same stack, then it ends where the other frames begin, or on the alternate
+ * one, and there may be others above.
+ */
+static void add_frame(
+	struct roots_walk *k, struct owner *o, const struct stw_thread *t)
+{
+	uintptr_t sp = t->sp, end = t->interrupted_sp;
+
+	if (t->how != STW_SIGNAL || !sp || !end)
+		return;
+	if (end - sp > FRAME && sp - t->alt_lo < t->alt_hi - t->alt_lo) {
+		rootset_add_range(
+			k->rs, sp, t->alt_hi, ROOT_STACK, o->tid, o->name);
+		o->sp[0] = 0;
+	} else if (end - sp <= FRAME) {
+		rootset_add_range(
+			k->rs, sp, end, ROOT_REGISTERS, o->tid, o->name);
+		o->sp[0] = 0;
+	}
 }
 
 static void add_other(struct roots_walk *k, const struct stw_thread *t)
@@ -216,6 +241,8 @@ static void add_other(struct roots_walk *k, const struct stw_thread *t)
 
 	if (t->how == STW_GONE)
 		return;
+	o.name = name_of(k->rs, o.tid);
+	add_frame(k, &o, t);
 	add_thread(k, &o);
 	add_regs(k->rs, &o, t->regs, t->nregs);
 	if (!o.tcb || t->creating)

@@ -48,8 +48,9 @@ struct stw_thread {
 	 */
 	uintptr_t sp;
 	/*
-	 * The handler may run on an alternate stack, [sp, alt_hi) then. This is
-	 * the stack pointer of what it interrupted, less the red zone; else 0.
+	 * STW_SIGNAL: the stack pointer of what our handler has interrupted,
+	 * less the red zone; registers lie below, from sp on. The handler may
+	 * run on an alternate stack, [sp, alt_hi) then. Else 0.
 	 */
 	uintptr_t interrupted_sp;
 	/* The alternate signal stack that the kernel holds for it; or 0, 0. */

@@ -110,15 +110,13 @@ static void note(struct stw_thread *t, const ucontext_t *uc)
 	t->sp = (uintptr_t)uc;
 	t->tcb = own_tcb();
 	t->creating = t->tcb && park_self && park_self->creating;
-	t->interrupted_sp = 0;
+	t->interrupted_sp =
+		(uintptr_t)uc->uc_mcontext.gregs[REG_RSP] - RED_ZONE;
 	t->alt_lo = t->alt_hi = 0;
 	if (!alt->ss_size)
 		return;
 	t->alt_lo = (uintptr_t)alt->ss_sp;
 	t->alt_hi = t->alt_lo + alt->ss_size;
-	if (t->sp - t->alt_lo < alt->ss_size)
-		t->interrupted_sp =
-			(uintptr_t)uc->uc_mcontext.gregs[REG_RSP] - RED_ZONE;
 }
 
 /* One thread less to wait for. */

@@ -257,6 +257,54 @@ START_TEST(test_threads)
 }
 END_TEST
 
+/* A busy thread's are in the frame of the signal that has stopped it. */
+static void *busy_thread(void *arg)
+{
+	struct sleeper *s = arg;
+
+	sem_post(&s->up);
+	/* the address of arg, + 1, is in one register and nowhere else */
+	__asm__ volatile("lea	1(%0), %%r13\n"
+			 "1:	cmpl	$0, %1\n"
+			 "	je	1b\n"
+			 :
+			 : "r"(s->arg), "m"(quit)
+			 : "r13", "memory", "cc");
+	return NULL;
+}
+
+START_TEST(test_frame)
+{
+	static struct sleeper s;
+	pthread_t t;
+	uint32_t found = 0;
+
+	sem_init(&s.up, 0, 0);
+	s.arg = map_alone(PAGE, MAP_PRIVATE);
+	pthread_create(&t, NULL, busy_thread, &s);
+	sem_wait(&s.up);
+	usleep(20000);
+	modules_refresh();
+	ck_assert(roots_prepare(&rs));
+	ck_assert_int_eq(stw_stop(&w, LONG), STW_OK);
+	roots_freeze(&rs, &w);
+	roots_collect(&rs, &w);
+	for (size_t i = 0; i < rs.ranges.n; i++) {
+		const struct root_range *r = &rootset_ranges(&rs)[i];
+		const uintptr_t *p = (const uintptr_t *)r->lo;
+
+		for (; r->tid && p < (const uintptr_t *)r->hi; p++)
+			if (*p == (uintptr_t)s.arg + 1)
+				found |= 1u << r->kind;
+	}
+	stw_start(&w);
+	store_relaxed(&quit, 1);
+	pthread_join(t, NULL);
+	ck_assert_uint_eq(found, 1u << ROOT_REGISTERS);
+	roots_free(&rs);
+}
+END_TEST
+
 /* Threads that have ended: their results count, their stacks don't. */
 static void *ending_thread(void *arg)
 {
@@ -664,6 +712,7 @@ int main(void)
 	tcase_add_test(tc, test_globals);
 	tcase_add_test(tc, test_self);
 	tcase_add_test(tc, test_threads);
+	tcase_add_test(tc, test_frame);
 	tcase_add_test(tc, test_ended);
 	tcase_add_test(tc, test_many);
 	tcase_add_test(tc, test_registers);
