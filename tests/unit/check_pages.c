@@ -72,7 +72,8 @@ START_TEST(test_anonymous)
 		if (i % 3)
 			continue;
 		at = rng_below(&r, PAGES);
-		n = MIN(rng_log(&r, 1000), PAGES - at);
+		n = rng_log(&r, 1000);
+		n = MIN(n, PAGES - at);
 		madvise(base + at * OS_PAGE, n * OS_PAGE, MADV_DONTNEED);
 		memset(&model[at], 0, n);
 	}
