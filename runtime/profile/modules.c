@@ -38,12 +38,14 @@
 #include <link.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <time.h>
 
 enum {
 	CHUNK_SHIFT = 5,
 	CHUNK_MODULES = 1 << CHUNK_SHIFT,
 	NCHUNK = MODULES_MAX / CHUNK_MODULES,
-	TEXT_CHUNK = 16384 /* bytes of paths mapped at a time */
+	TEXT_CHUNK = 16384, /* bytes of paths mapped at a time */
+	FORK_TRIES = 200,   /* of 50 us and more, that fork waits for us */
 };
 
 /* All of a module's code; two modules' code can't overlap while both are in. */
@@ -293,12 +295,60 @@ static int refresh_one(
 	return done;
 }
 
+/*
+ * libc's fork leaves the loader's lock as it is: in the child nobody would give
+ * it back, and the next exception or dlopen() there would wait for ever. So no
+ * thread forks while another one is in dl_iterate_phdr() on our behalf.
+ */
+static struct {
+	uint32_t inside;  /* threads */
+	uint32_t forking; /* 1: nobody enters */
+} iterating;
+
+static void pause_briefly(void)
+{
+	struct timespec ts = {0, 50000};
+
+	sys2(SYS_nanosleep, &ts, NULL);
+}
+
+static void enter_loader(void)
+{
+	/* seq_cst, here and in keep_out(): one of us sees the other. */
+	while (__atomic_add_fetch(&iterating.inside, 1, __ATOMIC_SEQ_CST),
+		__atomic_load_n(&iterating.forking, __ATOMIC_SEQ_CST)) {
+		sub_relaxed(&iterating.inside, 1);
+		pause_briefly();
+	}
+}
+
+static void leave_loader(void)
+{
+	sub_relaxed(&iterating.inside, 1);
+}
+
+/*
+ * For a while only: who is inside may wait for the loader, and that for us.
+ * seq_cst: see enter_loader().
+ */
+static void keep_out(void)
+{
+	__atomic_store_n(&iterating.forking, 1, __ATOMIC_SEQ_CST);
+	for (int i = 0; i < FORK_TRIES; i++) {
+		if (!__atomic_load_n(&iterating.inside, __ATOMIC_SEQ_CST))
+			return;
+		pause_briefly();
+	}
+}
+
 void modules_refresh(void)
 {
 	bool first = true;
 
 	resolve_exe();
+	enter_loader();
 	dl_iterate_phdr(refresh_one, &first);
+	leave_loader();
 }
 
 bool modules_note(uintptr_t pc)
@@ -363,15 +413,19 @@ const struct module *modules_at(size_t i)
 
 void modules_prefork(void)
 {
+	keep_out();
 	lock(&modules.lock);
 }
 
 void modules_postfork(bool child)
 {
-	if (child)
+	if (child) {
 		lock_reinit(&modules.lock);
-	else
+		iterating.inside = 0;
+	} else {
 		unlock(&modules.lock);
+	}
+	store_relaxed(&iterating.forking, 0);
 }
 
 void modules_check(void)
