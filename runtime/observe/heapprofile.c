@@ -13,8 +13,8 @@
  * Locks: none.
  */
 #include "observe/heapprofile.h"
+#include "alloc/tick.h"
 #include "base/atomics.h"
-#include "base/options.h"
 #include "profile/bucket.h"
 #include "profile/modules.h"
 #include "profile/stacktab.h"
@@ -92,7 +92,7 @@ bool heapprofile_mappings(struct grow *g)
 
 uint64_t heapprofile_rate(void)
 {
-	return options->profile_rate;
+	return tick_sample_rate();
 }
 
 int heapprofile_write(struct fmt *out)

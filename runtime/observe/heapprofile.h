@@ -23,7 +23,7 @@ bool heapprofile_mappings(struct grow *g);
 /* The module of the main program; NULL before it was seen. */
 const struct module *heapprofile_program(void);
 
-/* The sampler's rate in bytes. */
+/* The sampler's rate in bytes, as it is now. */
 uint64_t heapprofile_rate(void);
 
 /*

@@ -40,6 +40,29 @@ run GOSTAT_SIGNAL=USR1:heap GOSTAT_DUMP=/no/such "$target" raise
 grep -q '^gostat: heap profile to /no/such: No such file' err || fail why
 [ "$(wc -l <err)" = 1 ] || fail lines
 
+# While threads allocate, each sampled: whole profiles, none lost.
+mkfifo go
+LD_PRELOAD=$LIB GOSTAT_SIGNAL=USR1:heap GOSTAT_DUMP=storm.%n \
+	GOSTAT_PROFILE_RATE=64 "$target" alloc ready line <go >out 2>err &
+pid=$!
+exec 3>go
+while ! grep -q ready out; do sleep 0.05; done
+while [ ! -e storm.20 ]; do
+	kill -USR1 $pid
+	sleep 0.01
+done
+echo >&3
+exec 3>&-
+rc=0
+wait $pid || rc=$?
+[ $rc = 7 ] || fail "storm: $rc"
+[ ! -s err ] || fail output
+for f in storm.*; do gzip -t "$f"; done
+if command -v go >/dev/null; then
+	go tool pprof -raw storm.20 2>/dev/null | grep -q 'space/bytes' ||
+		fail 'pprof reads none of it'
+fi
+
 # A trace lasts from one signal to the next, or to the end.
 is_trace() { [ "$(head -c 13 "$1")" = 'go 1.19 trace' ] || fail "$1"; }
 mkfifo in

@@ -42,6 +42,15 @@ written soft 100
 )
 written space 200
 
+# Small stacks, many threads, every way to allocate, and a child.
+LD_PRELOAD=$LIB GOSTAT_MAXHEAP=200MiB GOSTAT_OOM_DUMP=feast.%p.%n \
+	GOSTAT_PROFILE_RATE=1 "$BIN/brink" 2>err || fail feast
+[ ! -s err ] || fail output
+[ "$(ls feast.*.1.heap.pb.gz | wc -l)" = 2 ] || fail "$(ls)"
+[ "$(ls feast.* | wc -l)" = 4 ] || fail "$(ls)"
+for f in feast.*.gz; do gzip -t "$f"; done
+python3 "$SRC/check_memstats.py" feast.*.json
+
 # What can't be written: one line for each file, and the program goes on.
 eat 98 GOMEMLIMIT=100MiB GOSTAT_OOM_DUMP=/no/such
 [ "$(grep -c '^gostat: .* to /no/such\..*: No such file' err)" = 2 ] || fail lines
