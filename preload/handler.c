@@ -22,8 +22,9 @@
  * Invariant: an entry of handler.of is 0 or the same for ever.
  * Locks: none; a compare-and-swap on an entry.
  *
- * When there are no steps left the kernel gets the program's handler, and stops
- * no longer believe that anybody is parked: park_distrust().
+ * When there are no steps left the kernel gets the program's handler, as it does
+ * from a raw system call. Each stop looks at the kernel's table; where it finds
+ * such a handler it believes nobody to be parked.
  *
  * Rejected: asking /proc at each stop whether a parked thread is in the kernel
  * (5.6 us each, and a moment later it may not be); a frame that parks the call
@@ -32,6 +33,7 @@
 #include "preload/handler.h"
 #include "base/options.h"
 #include "gc/park.h"
+#include "gc/stw.h"
 
 enum {
 	STEPS = 512,
@@ -143,7 +145,6 @@ sighandler_t handler_wrap(sighandler_t h)
 				(size_t)i * STEP_SIZE);
 		i = (i + 1) % STEPS;
 	}
-	park_distrust();
 	return h;
 }
 
@@ -152,4 +153,18 @@ sighandler_t handler_unwrap(sighandler_t h)
 	unsigned i = step_of(h);
 
 	return i == STEPS ? h : (sighandler_t)load_relaxed(&handler.of[i]);
+}
+
+/* Made by the linker: this library and its code. Our own handlers know. */
+extern const char __ehdr_start[] HIDDEN, etext[] HIDDEN;
+
+static bool is_known(uintptr_t h)
+{
+	return h - (uintptr_t)__ehdr_start <
+		(uintptr_t)(etext - __ehdr_start);
+}
+
+void handler_init(void)
+{
+	stw_handler_hook = is_known;
 }

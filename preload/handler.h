@@ -14,4 +14,7 @@
 sighandler_t handler_wrap(sighandler_t h);
 sighandler_t handler_unwrap(sighandler_t h);
 
+/* From here on stops look whether all handlers have such a step. */
+void handler_init(void);
+
 #endif

@@ -40,6 +40,7 @@
 #include "os/sysmem.h"
 #include "preload/exit.h"
 #include "preload/follow.h"
+#include "preload/handler.h"
 #include "preload/leakcheck.h"
 #include "preload/serve.h"
 #include "preload/signal.h"

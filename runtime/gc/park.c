@@ -70,7 +70,6 @@ _Static_assert(sizeof(struct chunk) == OS_PAGE, "a page for each chunk");
 THREAD_LOCAL struct park *park_self;
 uint32_t stw_word;
 int stw_stopper;
-bool park_distrusted;
 
 static struct {
 	int busy; /* tid of the holder, or 0 */
@@ -241,11 +240,6 @@ void park_altstack(uintptr_t lo, uintptr_t hi)
 		store_relaxed(&p->alt_lo, lo);
 		store_relaxed(&p->alt_hi, hi);
 	}
-}
-
-void park_distrust(void)
-{
-	store_relaxed(&park_distrusted, true);
 }
 
 /*

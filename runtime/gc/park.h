@@ -81,10 +81,6 @@ void park_return(struct park *p);
 /* The kernel has a new alternate signal stack for this thread, or none. */
 void park_altstack(uintptr_t lo, uintptr_t hi);
 
-/* Handlers run that do not call park_interrupt(): no record is believed. */
-void park_distrust(void);
-extern HIDDEN bool park_distrusted;
-
 /*
  * Come to rest at once, if the world is being stopped: for threads that our
  * signal has found in the allocator, when they leave it (stop_hook).

@@ -32,8 +32,8 @@
  * Invariants:
  *   S1  STW_STOPPING is set only under stw.lock;
  *   S2  each stop has its own stw_word: what belongs to another one is ignored;
- *   S3  the caller's signals are blocked while it is set, so that no handler of
- *       the program's runs on the one thread that is not at rest.
+ *   S3  the caller's signals that have handlers are blocked while it is set, so
+ *       that none runs on the one thread that is not at rest.
  *
  * Locks: stw.lock (LOCK_STW), from stw_stop() to stw_start() and around fork.
  */
@@ -210,9 +210,11 @@ static void blocked(struct stw_thread *t, const struct stw_thread *seen)
 
 static void look_at(struct stw_thread *t, int64_t spent)
 {
-	struct stw_thread seen = {.tid = t->tid};
+	struct stw_thread seen = {.tid = t->tid, .ran_ns = t->ran_ns};
+	enum stw_state state = stw_proc_look(&seen);
 
-	switch (stw_proc_look(&seen)) {
+	t->ran_ns = seen.ran_ns;
+	switch (state) {
 	case STW_IS_GONE:
 		answered_for(t, STW_GONE);
 		break;
@@ -395,7 +397,7 @@ static enum stw_result stop(struct stw *w, int64_t limit_ns)
 	stop_hook = park_here;
 	w->stopped_ns = clock_mono_ns();
 	believe = raise_flag() && !(stw_without & STW_NO_PARK) &&
-		!load_relaxed(&park_distrusted);
+		!stw_signal_strange();
 	store_relaxed(&stop_wanted, believe);
 	r = stop_all(w->stopped_ns, limit_ns ? limit_ns : STW_LIMIT_NS,
 		believe);
@@ -417,12 +419,14 @@ static void leave(void)
 /* From stw_stop(), which has saved the caller's registers. */
 enum stw_result stw_stop_from(struct stw *w, int64_t limit_ns)
 {
-	uint64_t all = ~UINT64_C(0), mask;
+	uint64_t handled = ~UINT64_C(0), mask;
 	enum stw_result r;
 
 	/* First: another stopper must be able to stop who waits here. */
 	lock(&stw.lock);
-	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(all));
+	if (!sandboxed)
+		handled = stw_signal_survey();
+	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &handled, &mask, sizeof(handled));
 	stw.mask = mask;
 	if (stw_self_stack)
 		w->self_sp = stw_self_stack;

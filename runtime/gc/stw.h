@@ -60,6 +60,7 @@ struct stw_thread {
 	/* In the middle of pthread_create: a stack without a thread exists. */
 	bool creating;
 	uint8_t tries; /* times that our signal found it in a hit path */
+	uint64_t ran_ns; /* time on a CPU when first found with a mask */
 	/*
 	 * Registers that lie on no stack of the program: all of them for
 	 * STW_TRACED, the arguments of the system call for STW_BLOCKED.
@@ -103,7 +104,8 @@ enum stw_result {
  * result the world runs on. limit_ns bounds the time from the first thread
  * stopped to the last; 0 means STW_LIMIT_NS.
  *
- * Holds stw.lock (LOCK_STW) and blocks the caller's signals until stw_start().
+ * Holds stw.lock (LOCK_STW) and blocks those of the caller's signals that have
+ * handlers until stw_start().
  * Context: any thread, no lock of ours held but LOCK_GC, not in a signal
  * handler that interrupted the allocator.
  */
@@ -133,6 +135,13 @@ const char *stw_why(enum stw_result r);
 void stw_prefork(void);
 void stw_postfork_parent(void);
 void stw_postfork_child(void);
+
+/*
+ * Does this signal handler call park_interrupt() before anything else? While
+ * there is one that does not, no thread is believed to be parked. Set by who
+ * knows; NULL: all do.
+ */
+extern HIDDEN bool (*stw_handler_hook)(uintptr_t handler);
 
 /* For tests: make one way of stopping unavailable. */
 enum {

@@ -4,12 +4,19 @@
  *
  *	/proc/self/task/TID/status	State: and SigBlk:
  *	/proc/self/task/TID/syscall	NR A1 .. A6 SP PC, or "running"
+ *	/proc/self/task/TID/schedstat	nanoseconds on a CPU, and more
  *
  * A thread that the kernel holds where no signal reaches it (the parent of a
  * vfork, a read from a dead file server, one that a debugger has stopped) is at
  * rest as long as our signal waits for it unblocked: it enters our handler
  * before it executes anything else. Where its stack pointer is, the kernel
  * tells; what its callee-saved registers hold, it does not.
+ *
+ * Libc blocks all signals where a thread begins and around posix_spawn. On a
+ * busy machine it can be long until such a thread gets a CPU to unblock them,
+ * so one that wants to run counts as refusing the signal only when it has run
+ * in vain. In posix_spawn it waits for its child like the parent of a vfork, and
+ * unblocks them behind that, still in libc.
  */
 #include "base/fmt.h"
 #include "gc/stw_ways.h"
@@ -19,7 +26,10 @@
 #include <errno.h>
 #include <string.h>
 
-enum { NREGS = 8 }; /* arguments, stack pointer, program counter */
+enum {
+	NREGS = 8, /* arguments, stack pointer, program counter */
+	IN_VAIN_NS = 1000000, /* longer than anything libc does meanwhile */
+};
 
 static size_t read_task(int tid, const char *name, char *buf, size_t cap)
 {
@@ -64,8 +74,35 @@ static uint64_t hex(const char **s)
 	}
 }
 
-/* Where and with what the thread is in the kernel; false: it runs. */
-static bool read_syscall(struct stw_thread *t)
+/* Decimal digits. */
+static uint64_t number(const char *s)
+{
+	uint64_t v = 0;
+
+	for (; *s >= '0' && *s <= '9'; s++)
+		v = v * 10 + (uint64_t)(*s - '0');
+	return v;
+}
+
+/* Has it had a CPU since it was first seen here? Who can't tell says yes. */
+static bool ran_in_vain(struct stw_thread *t)
+{
+	char text[64];
+	uint64_t ran;
+
+	if (!read_task(t->tid, "schedstat", text, sizeof(text)))
+		return true;
+	ran = number(text) + 1;
+	if (!t->ran_ns)
+		t->ran_ns = ran;
+	return ran - t->ran_ns >= IN_VAIN_NS;
+}
+
+/*
+ * Where and with what the thread is in the kernel, and in which call; false: it
+ * runs.
+ */
+static bool read_syscall(struct stw_thread *t, long *call)
 {
 	char text[256];
 	const char *s = text;
@@ -74,7 +111,8 @@ static bool read_syscall(struct stw_thread *t)
 
 	if (!read_task(t->tid, "syscall", text, sizeof(text)))
 		return false;
-	s = strchr(s, ' '); /* behind the number, which is decimal */
+	*call = (long)number(s);
+	s = strchr(s, ' ');
 	while (s && n < NREGS) {
 		s += strspn(s, " ");
 		if (strncmp(s, "0x", 2))
@@ -107,12 +145,18 @@ uintptr_t stw_proc_tcb(int tid)
 	return theirs - (mine - (uintptr_t)__builtin_thread_pointer());
 }
 
+/* The calls in which a parent waits until its child has memory of its own. */
+static bool makes_a_process(long call)
+{
+	return call == SYS_clone || call == SYS_vfork || call == SYS_clone3;
+}
+
 enum stw_state stw_proc_look(struct stw_thread *t)
 {
-	char text[2048];
+	char text[2048], state;
+	bool masked, deaf;
 	const char *s;
-	uint64_t masked;
-	char state;
+	long call;
 
 	if (sys3(SYS_tgkill, sys0(SYS_getpid), t->tid, 0) == -ESRCH)
 		return STW_IS_GONE;
@@ -120,15 +164,18 @@ enum stw_state stw_proc_look(struct stw_thread *t)
 		return STW_IS_COMING;
 	state = *field(text, "State:");
 	s = field(text, "SigBlk:");
-	masked = hex(&s);
+	masked = hex(&s) >> (STW_SIGNO - 1) & 1;
+	deaf = state == 'D' || state == 'T' || state == 't';
 	if (state == 'Z' || state == 'X')
 		return STW_IS_ZOMBIE;
-	if (masked >> (STW_SIGNO - 1) & 1)
+	if (masked && state == 'R')
+		return ran_in_vain(t) ? STW_IS_MASKED : STW_IS_COMING;
+	if (masked && !deaf)
 		return STW_IS_MASKED;
-	if (state != 'D' && state != 'T' && state != 't')
+	if (!deaf || !read_syscall(t, &call))
 		return STW_IS_COMING;
-	if (!read_syscall(t))
-		return STW_IS_COMING;
+	if (masked && !makes_a_process(call))
+		return STW_IS_MASKED;
 	t->tcb = stw_proc_tcb(t->tid);
 	return STW_IS_BLOCKED;
 }

@@ -23,8 +23,13 @@
  * pointer. And the value says which entry, so a signal that comes late, or
  * twice, is known as such.
  *
- * Invariant: the handler runs with all signals blocked and changes neither
- * errno nor anything else of the thread's.
+ * While it waits, signals that have a handler are blocked. The others are not:
+ * the kernel drops a SIGCHLD that nobody handles at once, but if it is blocked
+ * where it is sent to, it wakes up another thread with it, and that one's
+ * epoll_wait() ends with EINTR.
+ *
+ * Invariant: the handler runs with no handler of the program's above it, and
+ * changes neither errno nor anything else of the thread's.
  *
  * Rejected: SIGPWR and the like (programs block and use them); the real-time
  * signals that libc hands out (of 16 threads that block all, none answered 34,
@@ -44,6 +49,7 @@
 
 enum {
 	RED_ZONE = 128,
+	NSIGS = 64,
 	/*
 	 * A program that does nothing but allocate is in a hit path every other
 	 * time; on a busy machine each try takes it a time slice.
@@ -64,8 +70,14 @@ struct ksigaction {
 };
 
 uint32_t stw_pending, stw_inside;
+bool (*stw_handler_hook)(uintptr_t handler);
 
 static struct ksigaction before;
+
+static struct {
+	uint64_t mask; /* signals that have a handler */
+	bool strange;  /* one of them is none that the hook knows */
+} handlers;
 
 /* The bytes by which unwinders and debuggers know a signal frame. */
 __attribute__((naked, noinline)) static void restorer(void)
@@ -184,24 +196,62 @@ static void on_stop(int signo, siginfo_t *info, void *context)
 	sub_relaxed(&stw_inside, 1);
 }
 
+/* Libc's own two. */
+static bool is_libcs(int signo)
+{
+	return signo == STW_SIGNO || signo == STW_SIGNO - 1;
+}
+
+uint64_t stw_signal_survey(void)
+{
+	uint64_t mask = 0;
+
+	handlers.strange = false;
+	for (int signo = 1; signo <= NSIGS; signo++) {
+		uint64_t bit = UINT64_C(1) << (signo - 1);
+		struct ksigaction now;
+
+		if (sys_failed(sys4(SYS_rt_sigaction, signo, NULL, &now,
+			    sizeof(now.mask))) || is_libcs(signo)) {
+			mask |= bit;
+			continue;
+		}
+		if (now.handler == (void *)SIG_DFL ||
+			now.handler == (void *)SIG_IGN)
+			continue;
+		mask |= bit;
+		if (stw_handler_hook &&
+			!stw_handler_hook((uintptr_t)now.handler))
+			handlers.strange = true;
+	}
+	handlers.mask = mask;
+	return mask;
+}
+
+bool stw_signal_strange(void)
+{
+	return handlers.strange;
+}
+
 int stw_signal_install(void)
 {
 	struct ksigaction now, ours = {
 		.handler = on_stop,
 		.flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK | SA_RESTORER,
 		.restorer = restorer,
-		.mask = ~UINT64_C(0),
+		.mask = handlers.mask,
 	};
 	long r = sys4(SYS_rt_sigaction, STW_SIGNO, NULL, &now,
 		sizeof(now.mask));
 
 	stw_frame_init();
-	if (!sys_failed(r) && now.handler != on_stop) {
+	if (sys_failed(r) || (now.handler == on_stop &&
+		now.mask == ours.mask))
+		return sys_failed(r) ? (int)-r : 0;
+	if (now.handler != on_stop)
 		before = now;
-		signal_fence();
-		r = sys4(SYS_rt_sigaction, STW_SIGNO, &ours, NULL,
-			sizeof(ours.mask));
-	}
+	signal_fence();
+	r = sys4(SYS_rt_sigaction, STW_SIGNO, &ours, NULL, sizeof(ours.mask));
 	return sys_failed(r) ? (int)-r : 0;
 }
 

@@ -9,7 +9,16 @@
 enum { STW_SIGNO = 33 };
 
 /*
- * stw_signal.c: our handler for STW_SIGNO is in the kernel, in front of the one
+ * stw_signal.c: which signals have handlers, ours included: what has to be
+ * blocked so that none runs. 10 us.
+ */
+uint64_t stw_signal_survey(void);
+
+/* Was one among them that stw_handler_hook does not know? */
+bool stw_signal_strange(void);
+
+/*
+ * After a survey: our handler for STW_SIGNO is in the kernel, in front of the one
  * that was there. 0, or an errno value.
  */
 int stw_signal_install(void);
