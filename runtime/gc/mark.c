@@ -171,6 +171,30 @@ static void scan_resident(struct mark_worker *w, uintptr_t lo, uintptr_t hi)
 	}
 }
 
+/* Words at all addresses, for there are no others in machine code. */
+static void scan_code(struct mark_worker *w, uintptr_t lo, uintptr_t hi)
+{
+	const struct mark_kernel *k = w->m->kernel;
+
+	for (unsigned i = 0; i < 8; i++) {
+		uintptr_t at = lo + i, end = at + ((hi - at) & ~7ul);
+
+		if (w->m->o.nworkers > 1)
+			k->scan_mt(w, at, end);
+		else
+			k->scan(w, at, end);
+	}
+}
+
+static void scan_piece(struct mark_worker *w, const struct gc_range *r)
+{
+	if (!w->m->o.unaligned && rootset_is_code(w->m->v->roots, r->lo))
+		scan_code(w, r->lo, r->hi);
+	else
+		for (uintptr_t p = r->lo; p < r->hi; p += MARK_CHUNK)
+			scan_resident(w, p, MIN(p + MARK_CHUNK, r->hi));
+}
+
 void mark_scan_mapping(struct mark_worker *w, uint32_t block)
 {
 	const struct heapview *v = w->m->v;
@@ -180,9 +204,7 @@ void mark_scan_mapping(struct mark_worker *w, uint32_t block)
 
 	head[2] |= 1; /* its scan bit: a mapping is queued once */
 	for (uint32_t i = map->first; i < map->first + map->npieces; i++)
-		for (uintptr_t p = piece[i].lo; p < piece[i].hi;
-			p += MARK_CHUNK)
-			scan_resident(w, p, MIN(p + MARK_CHUNK, piece[i].hi));
+		scan_piece(w, &piece[i]);
 }
 
 /* -------- sharing -------- */

@@ -100,7 +100,8 @@ static void add_registered(struct roots_walk *k)
 static void empty(struct rootset *rs)
 {
 	rs->ranges.n = rs->words.n = rs->mappings.n = 0;
-	rs->pieces.n = rs->names.n = rs->shared.n = 0;
+	rs->pieces.n = rs->code.n = 0;
+	rs->names.n = rs->shared.n = 0;
 	rs->error = NULL;
 	rs->unstopped = rs->noregs = 0;
 	rs->shared_unfrozen = 0;

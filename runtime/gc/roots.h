@@ -67,6 +67,7 @@ struct rootset {
 	struct root_vec words;	  /* struct root_word */
 	struct root_vec mappings; /* struct root_mapping, by address */
 	struct root_vec pieces;	  /* struct gc_range, by address, disjoint */
+	struct root_vec code;	  /* struct gc_range: pieces with machine code */
 	struct root_vec names;	  /* chars; offset 0 is "" */
 	struct root_vec shared;	  /* struct gc_range: to scan in the pause */
 	const char *error;	  /* why roots_collect() failed, or NULL */
@@ -115,6 +116,12 @@ static inline const struct root_mapping *rootset_mappings(
 {
 	return rs->mappings.v;
 }
+
+/*
+ * Does the piece that begins at lo hold machine code? A compiler in the process
+ * puts pointers into instructions, at any address.
+ */
+bool rootset_is_code(const struct rootset *rs, uintptr_t lo);
 
 /* Index of the mapping that holds address p, or SIZE_MAX. */
 size_t rootset_find(const struct rootset *rs, uintptr_t p);

@@ -300,6 +300,15 @@ static void add_loose(struct walk *w, const struct procmap *v)
 				ROOT_STACK, w->loose->tid, w->loose->name);
 }
 
+static void add_code(struct walk *w, const struct procmap *v)
+{
+	struct rootset *rs = w->k->rs;
+	struct gc_range *c = rootset_grow(rs, &rs->code, sizeof(*c));
+
+	if (c)
+		*c = (struct gc_range){v->lo, v->hi};
+}
+
 static void add_private(struct walk *w, const struct procmap *v)
 {
 	uintptr_t lo = v->lo;
@@ -315,6 +324,8 @@ static void add_private(struct walk *w, const struct procmap *v)
 		}
 		if (lo < v->hi)
 			add_anonymous(w, lo, v->hi, readable);
+		if (readable && v->prot & PROT_EXEC)
+			add_code(w, v);
 	} else if (!strcmp(v->path, "[stack]")) {
 		add_main_stack(w, v);
 	} else if (!strcmp(v->path, "[heap]")) {

@@ -6,6 +6,7 @@
  *	words     single values: registers, what the kernel holds
  *	mappings  by address, each with its run of
  *	pieces    the pages of it that have memory
+ *	code      what of them can be executed
  *	names     text, "\0main\0libc.so.6\0thread 12\0"
  *
  * They are made in a copy of the process, or with the world stopped, so they
@@ -135,6 +136,24 @@ size_t rootset_find(const struct rootset *rs, uintptr_t p)
 	return SIZE_MAX;
 }
 
+bool rootset_is_code(const struct rootset *rs, uintptr_t p)
+{
+	const struct gc_range *c = rs->code.v;
+	size_t lo = 0, hi = rs->code.n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (p < c[mid].lo)
+			hi = mid;
+		else if (p >= c[mid].hi)
+			lo = mid + 1;
+		else
+			return true;
+	}
+	return false;
+}
+
 void rootset_scan(const struct rootset *rs, size_t i,
 	void (*fn)(uintptr_t lo, uintptr_t hi, void *arg), void *arg)
 {
@@ -169,7 +188,7 @@ const char *root_kind_name(enum root_kind kind)
 void roots_free(struct rootset *rs)
 {
 	struct root_vec *const vec[] = {&rs->ranges, &rs->words, &rs->mappings,
-		&rs->pieces, &rs->names, &rs->shared};
+		&rs->pieces, &rs->code, &rs->names, &rs->shared};
 
 	for (size_t i = 0; i < NELEM(vec); i++)
 		rootset_free_vec(vec[i]);

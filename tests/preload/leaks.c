@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -38,6 +39,19 @@ __attribute__((noinline)) static void wipe(void)
 
 	for (size_t i = 0; i < sizeof(waste); i++)
 		waste[i] = 0;
+}
+
+/* As a compiler does: an address in the middle of an instruction. */
+static void keep_in_code(void)
+{
+	static char *code;
+	void *p = malloc(777);
+
+	code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (code != MAP_FAILED)
+		memcpy(code + 4096 - 11, &p, sizeof(p));
+	p = NULL;
 }
 
 static void *end_last(void *arg)
@@ -250,6 +264,11 @@ int main(int argc, char **argv)
 	wipe();
 	if (!strcmp(way, "return"))
 		return 4;
+	if (!strcmp(way, "code")) {
+		keep_in_code();
+		wipe();
+		return 4;
+	}
 	if (!strcmp(way, "exit"))
 		exit(4);
 	if (!strcmp(way, "thread")) {
