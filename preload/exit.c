@@ -17,8 +17,9 @@
  * and with the new status. Called by its address: in this library it would be
  * a mistake anywhere else.
  *
- * Without GOSTAT_LEAKCHECK _exit() does what libc's does, a system call, and
- * syscall() is libc's.
+ * What GOSTAT_ATEXIT asks for is done on the way, and the socket's name goes.
+ * Without variables _exit() does what libc's does, a system call, and syscall()
+ * is libc's.
  */
 #include "preload/exit.h"
 #include "base/syscall.h"
@@ -55,8 +56,10 @@ void exit_after_quick_handlers(void)
 
 API void _exit(int status)
 {
-	int other = leakcheck_end(0);
+	int other;
 
+	preload_exits();
+	other = leakcheck_end(0);
 	end(other >= 0 ? other : status);
 }
 

@@ -130,6 +130,28 @@ static bool meant_here(void)
 	return pid == 0 || pid == (uint64_t)sys0(SYS_getpid);
 }
 
+/* What GOSTAT_ATEXIT says, once. A trace ends with serve_end(). */
+static void dump_at_end(void)
+{
+	static bool done;
+	uint32_t actions = options->atexit & ~(uint32_t)ACTION_TRACE;
+
+	if (!actions || !meant_here() || xchg_relaxed(&done, true))
+		return;
+	/* A handler inside the allocator: a cycle would wait for it. */
+	if (stop_deferred)
+		actions &= ~(uint32_t)(ACTION_GC | ACTION_LEAKS);
+	options_dump_at_exit();
+	gcrun_at_end();
+	dump_run(actions, 0);
+}
+
+static void say_goodbye(void)
+{
+	if (options->verbose)
+		warn("process %d ends", (int)sys0(SYS_getpid));
+}
+
 /*
  * The last of all exit handlers, after the destructors of every library. What
  * this thread has freed goes back to its spans, where a double free or a
@@ -140,15 +162,20 @@ static void end_of_process(void)
 	if (mcache_self != &mcache_none)
 		mcache_flush(mcache_self);
 	harden_check();
-	if (options->atexit && meant_here()) {
-		options_dump_at_exit();
-		gcrun_at_end();
-		/* A trace ends with serve_end(). */
-		dump_run(options->atexit & ~(uint32_t)ACTION_TRACE, 0);
-	}
+	dump_at_end();
 	serve_end();
-	if (options->verbose)
-		warn("process %d ends", (int)sys0(SYS_getpid));
+	say_goodbye();
+}
+
+void preload_exits(void)
+{
+	/* No question to the kernel without need: there may be a filter. */
+	if (!(options->atexit || options->verbose || serve_needed()) ||
+		!dumpfile_is_here())
+		return;
+	dump_at_end();
+	serve_end_now();
+	say_goodbye();
 }
 
 static void at_end(void *arg UNUSED)

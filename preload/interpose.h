@@ -10,6 +10,12 @@
 /* Make the library ready; cheap when it is. Context: any thread, any time. */
 void preload_init(void);
 
+/*
+ * The process ends without exit handlers: what else is to be done. Not in the
+ * child of a vfork, which is in its parent's memory. Context: anywhere.
+ */
+void preload_exits(void);
+
 /* Register the atfork handlers (preload/fork.c). */
 void fork_init(void);
 

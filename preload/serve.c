@@ -88,3 +88,10 @@ void serve_end(void)
 	if (options->socket)
 		httpd_exit();
 }
+
+void serve_end_now(void)
+{
+	tracefile_end_now();
+	if (options->socket)
+		httpd_exit();
+}

@@ -14,5 +14,6 @@ bool serve_needed(void);      /* is there anything to begin? */
 void serve_begin(void);	      /* libc is up, main is about to run */
 void serve_child(void);	      /* in the child of fork, last */
 void serve_end(void);	      /* the process ends */
+void serve_end_now(void);     /* ditto, maybe in a signal handler */
 
 #endif

@@ -138,6 +138,11 @@ int dumpfile_pid(void)
 	return (int)sys0(SYS_getpid);
 }
 
+bool dumpfile_is_here(void)
+{
+	return dumpfile_pid() == dumpfile.pid;
+}
+
 uint64_t dumpfile_failures(void)
 {
 	return load_relaxed(&dumpfile.failures);

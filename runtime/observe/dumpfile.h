@@ -86,6 +86,12 @@ void dumpfile_quiet(void);
  * remembered at load or here, and the kernel is not asked.
  */
 int dumpfile_pid(void);
+
+/*
+ * Is this the process that was loaded or made by fork? The child of a vfork, or
+ * of a bare clone, is not.
+ */
+bool dumpfile_is_here(void);
 void dumpfile_fork_child(void);
 
 #endif

@@ -41,6 +41,7 @@ enum {
 	PIECE = 64 << 10, /* bytes worth opening a file for */
 	PENDING_MAX = 16 << 20,
 	WAITING_MAX = 512 << 20, /* for what can only be written at the end */
+	TRIES = 200, /* milliseconds that the helper may need with the lock */
 };
 
 static void tick(void *arg);
@@ -344,22 +345,31 @@ static bool finish_fd(void)
 	return !tracefile.error;
 }
 
-bool tracefile_stop(void)
+/* Under lock. */
+static bool stop(void)
 {
-	bool written = true;
+	bool written;
 	struct fmt f;
 
+	if (!tracefile.token)
+		return true;
+	grow_fmt(&tracefile.pending, &f);
+	if (trace_stop(tracefile.token, &f) && !tracefile.error)
+		tracefile.error = ENOMEM;
+	if (!grow_fmt_end(&tracefile.pending, &f))
+		tracefile.error = ENOMEM;
+	written = tracefile.to_fd ? finish_fd() : finish_file();
+	grow_free(&tracefile.pending);
+	tracefile.token = 0;
+	return written;
+}
+
+bool tracefile_stop(void)
+{
+	bool written;
+
 	lock(&tracefile.lock);
-	if (tracefile.token) {
-		grow_fmt(&tracefile.pending, &f);
-		if (trace_stop(tracefile.token, &f) && !tracefile.error)
-			tracefile.error = ENOMEM;
-		if (!grow_fmt_end(&tracefile.pending, &f))
-			tracefile.error = ENOMEM;
-		written = tracefile.to_fd ? finish_fd() : finish_file();
-		grow_free(&tracefile.pending);
-		tracefile.token = 0;
-	}
+	written = stop();
 	unlock(&tracefile.lock);
 	helper_timer_cancel(&tracefile.timer);
 	return written;
@@ -371,6 +381,23 @@ void tracefile_end(void)
 	tracefile.over = true;
 	unlock(&tracefile.lock);
 	tracefile_stop();
+}
+
+void tracefile_end_now(void)
+{
+	struct timespec ms = {0, 1000000};
+	unsigned i = 0;
+
+	if (!tracefile_running())
+		return;
+	while (!trylock(&tracefile.lock)) {
+		if (i++ == TRIES)
+			return;
+		sys2(SYS_nanosleep, &ms, NULL);
+	}
+	tracefile.over = true;
+	stop();
+	unlock(&tracefile.lock);
 }
 
 void tracefile_prefork(void)

@@ -49,6 +49,12 @@ bool tracefile_stop(void);
 void tracefile_end(void);
 
 /*
+ * The same by way of _exit(), which may be called in a handler that has
+ * interrupted anything: who can't have the lock soon leaves the trace behind.
+ */
+void tracefile_end_now(void);
+
+/*
  * Around fork, for trace.h too. The child writes nothing: the file is its
  * parent's.
  */

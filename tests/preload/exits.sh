@@ -19,6 +19,31 @@ ends 3 1 'raise SystemExit(3)'
 ends 4 1 "$libc libc.exit(4)"
 ends 5 1 "$libc libc.quick_exit(5)"
 ends 6 2 "$libc os.fork() and os.wait() or libc.exit(6); libc.exit(6)"
+ends 7 1 "import os; os._exit(7)"
+ends 8 2 "$libc os.fork() and os.wait() or os._exit(7); libc._exit(8)"
+ends 7 1 'import subprocess, os
+try:
+    subprocess.run(["/no/such"])
+except FileNotFoundError:
+    os._exit(7)' # the child is a vfork: in our memory, not us
+ends 7 1 'import signal, os
+signal.signal(signal.SIGALRM, lambda *_: os._exit(7))
+signal.setitimer(signal.ITIMER_REAL, 0.05)
+while True: bytearray(5000)'
+# dash ends so.
+out=$(GOSTAT_ATEXIT=stats LD_PRELOAD=$LIB GOSTAT_SOCKET=$PWD/%p.sock \
+	/bin/sh -c 'exit 9' 2>&1)
+if [ $? != 9 ] || [ "$(echo "$out" | grep -c '^HeapAlloc = ')" != 1 ] ||
+	ls | grep sock
+then
+	echo "sh: $out"
+	failed=1
+fi
+GOSTAT_TRACE=$PWD/t.trace LD_PRELOAD=$LIB /bin/sh -c : || failed=1
+if [ "$(head -c 13 t.trace)" != 'go 1.19 trace' ]; then
+	echo 'trace of sh'
+	failed=1
+fi
 
 # coreutils close stderr in an exit handler, which runs before ours; nobody
 # sees the descriptor that is kept, and a file needs none.
