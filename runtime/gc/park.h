@@ -27,6 +27,7 @@ struct park {
 	uintptr_t sp;
 	int tid; /* the owner's; 0: nobody's */
 	uint32_t creating; /* inside pthread_create */
+	uintptr_t bp; /* frame of the wrapper, which has the registers */
 	uintptr_t tcb; /* thread descriptor */
 	uintptr_t alt_lo, alt_hi; /* alternate signal stack, or 0, 0 */
 	/* Inside vfork, where the child has the stack: what registers hold. */
@@ -116,6 +117,8 @@ static ALWAYS_INLINE struct park *park_record(void)
 	/* A signal handler, inside malloc: objects may be in no place. */
 	if (unlikely(stop_deferred))
 		p = NULL;
+	if (likely(p != NULL)) /* inlined: of the function around */
+		p->bp = (uintptr_t)__builtin_frame_address(0);
 	return p;
 }
 

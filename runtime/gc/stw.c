@@ -148,6 +148,7 @@ static void take_parked(void)
 		if (!t || !unsettled(load_acquire(&t->how)))
 			continue;
 		t->sp = sp;
+		t->bp = p->bp;
 		t->tcb = p->tcb;
 		t->alt_lo = p->alt_lo;
 		t->alt_hi = p->alt_hi;
@@ -202,6 +203,7 @@ static void blocked(struct stw_thread *t, const struct stw_thread *seen)
 	if (!answered_for(t, STW_BLOCKED))
 		return;
 	t->sp = seen->sp;
+	t->pc = seen->pc;
 	t->tcb = seen->tcb;
 	t->nregs = seen->nregs;
 	memcpy(t->args, seen->args, sizeof(t->args));
@@ -324,9 +326,13 @@ static enum stw_result bring_to_rest(int64_t start, int64_t limit_ns,
 		if (spent > limit_ns)
 			return STW_LATE;
 		look_at_missing(spent);
-		/* Those still in our handler from the last time will come. */
+		/*
+		 * Those still in our handler from the last time will come; who
+		 * is at rest there now is none of them.
+		 */
 		if (spent >= TRACE_NS &&
-			stw.nmasked > load_relaxed(&stw_inside))
+			stw.nmasked + count(STW_SIGNAL) >
+				load_relaxed(&stw_inside))
 			trace_masked(limit_ns - spent);
 		if (count(STW_AGAIN) || count(STW_NEW))
 			let_run();

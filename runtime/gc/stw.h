@@ -53,6 +53,9 @@ struct stw_thread {
 	 * run on an alternate stack, [sp, alt_hi) then. Else 0.
 	 */
 	uintptr_t interrupted_sp;
+	const void *context; /* STW_SIGNAL: the ucontext_t it was given */
+	uintptr_t pc;	     /* STW_BLOCKED: where it goes on */
+	uintptr_t bp;	     /* STW_PARKED: the wrapper's frame, above sp */
 	/* The alternate signal stack that the kernel holds for it; or 0, 0. */
 	uintptr_t alt_lo, alt_hi;
 	/* Thread descriptor (what %fs points to); 0: not known. */

@@ -123,6 +123,7 @@ static bool read_syscall(struct stw_thread *t, long *call)
 	if (n != NREGS && n != NREGS - NELEM(t->args))
 		return false;
 	t->sp = word[n - 2];
+	t->pc = word[n - 1];
 	t->regs = t->args;
 	t->nregs = n - 2;
 	memcpy(t->args, word, t->nregs * sizeof(word[0]));

@@ -122,6 +122,7 @@ static void note(struct stw_thread *t, const ucontext_t *uc)
 	t->sp = (uintptr_t)uc;
 	t->tcb = own_tcb();
 	t->creating = t->tcb && park_self && park_self->creating;
+	t->context = uc;
 	t->interrupted_sp =
 		(uintptr_t)uc->uc_mcontext.gregs[REG_RSP] - RED_ZONE;
 	t->alt_lo = t->alt_hi = 0;

@@ -100,6 +100,14 @@ static void value_type(struct writer *w, unsigned field, const char *type,
 	wire_bytes(w->out, field, buf, m.len);
 }
 
+static void count_head(struct writer *w, const struct pprof_snapshot *s)
+{
+	value_type(w, PROFILE_PERIOD_TYPE, w->o->count->type, "count");
+	wire_uint(w->out, PROFILE_PERIOD, 1);
+	value_type(w, PROFILE_SAMPLE_TYPE, w->o->count->type, "count");
+	wire_uint(w->out, PROFILE_TIME, (uint64_t)s->time_ns);
+}
+
 static void head(struct writer *w, const struct pprof_snapshot *s)
 {
 	value_type(w, PROFILE_PERIOD_TYPE, "space", "bytes");
@@ -130,12 +138,18 @@ struct location_ids {
 static void number_stack(struct writer *w, uint32_t stack,
 	struct location_ids *ids)
 {
+	const struct pprof_count *count = w->o->count;
+	bool own = count && count->frames;
 	uintptr_t pc[PPROF_DEPTH_MAX];
 	struct place p = {0};
 
-	ids->n = MIN(w->o->frames(stack, pc, NELEM(pc)), NELEM(pc));
+	ids->n = own ? count->frames(count->arg, stack, pc, NELEM(pc))
+		       : w->o->frames(stack, pc, NELEM(pc));
+	ids->n = MIN(ids->n, NELEM(pc));
 	ids->packed = 0;
-	if (w->o->generation)
+	if (own)
+		p.generation = count->generation;
+	else if (w->o->generation)
 		p.generation = w->o->generation(stack);
 	for (size_t i = 0; i < ids->n; i++) {
 		p.address = pc[i] - 1;
@@ -145,21 +159,45 @@ static void number_stack(struct writer *w, uint32_t stack,
 	}
 }
 
+/* The labels of a sample, as they will stand in it. */
+static void put_labels(struct writer *w, const struct pprof_bucket *b,
+	struct fmt *out)
+{
+	const struct pprof_count *count = w->o->count;
+	struct pprof_label label[PPROF_LABEL_MAX] = {
+		{.key = "bytes", .number = b->size}};
+	size_t n = b->size != 0;
+	char buf[24];
+	struct fmt m;
+
+	if (count)
+		n = count->labels ? count->labels(count->arg, b, label) : 0;
+	for (size_t i = 0; i < n; i++) {
+		fmt_init(&m, buf, sizeof(buf), -1);
+		wire_uint(&m, 1, string(w, label[i].key));
+		wire_uint(&m, 2, string(w, label[i].text));
+		if (!label[i].text)
+			wire_uint(&m, 3, label[i].number);
+		wire_bytes(out, 3, buf, m.len);
+	}
+}
+
 static void sample(struct writer *w, const struct pprof_bucket *b)
 {
 	const int64_t value[4] = {b->allocs, b->alloc_bytes, b->inuse,
 		b->inuse_bytes};
-	size_t values = 0, label, size;
-	uint64_t key = string(w, "bytes");
+	size_t nvalues = w->o->count ? 1 : NELEM(value), values = 0, size;
+	char buf[PPROF_LABEL_MAX * 26];
 	struct location_ids ids;
+	struct fmt labels;
 
 	number_stack(w, b->stack, &ids);
-	for (size_t i = 0; i < NELEM(value); i++)
+	for (size_t i = 0; i < nvalues; i++)
 		values += wire_varint_len((uint64_t)value[i]);
-	label = 2 + wire_varint_len(key) + wire_varint_len(b->size);
-	size = values + 1 + wire_varint_len(values);
+	fmt_init(&labels, buf, sizeof(buf), -1);
+	put_labels(w, b, &labels);
+	size = values + 1 + wire_varint_len(values) + labels.len;
 	size += ids.n ? ids.packed + 1 + wire_varint_len(ids.packed) : 0;
-	size += b->size ? label + 1 + wire_varint_len(label) : 0;
 
 	wire_open(w->out, PROFILE_SAMPLE, size);
 	if (ids.n)
@@ -167,13 +205,9 @@ static void sample(struct writer *w, const struct pprof_bucket *b)
 	for (size_t i = 0; i < ids.n; i++)
 		wire_varint(w->out, ids.of[i]);
 	wire_open(w->out, 2, values);
-	for (size_t i = 0; i < NELEM(value); i++)
+	for (size_t i = 0; i < nvalues; i++)
 		wire_varint(w->out, (uint64_t)value[i]);
-	if (b->size) {
-		wire_open(w->out, 3, label);
-		wire_uint(w->out, 1, key);
-		wire_uint(w->out, 3, b->size);
-	}
+	fmt_mem(w->out, buf, labels.len);
 }
 
 /* The mapping that a place belongs to, as an index; nmappings if none. */
@@ -328,7 +362,10 @@ int pprof_write(struct fmt *out, const struct pprof_snapshot *s,
 		.functions = INTERN_INIT,
 		.coverage = GROW_INIT(GIB)};
 
-	head(&w, s);
+	if (o->count)
+		count_head(&w, s);
+	else
+		head(&w, s);
 	for (size_t i = 0; i < s->n; i++)
 		sample(&w, &pprof_buckets(s)[i]);
 	locations(&w);

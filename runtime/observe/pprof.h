@@ -6,7 +6,7 @@
 #include "os/grow.h"
 
 /*
- * Heap profiles in the two formats that Go writes: profile.proto and the
+ * Profiles in the two formats that Go writes: profile.proto and the
  * legacy text. Take a snapshot of the sampler's buckets, scale it, write it:
  *
  *	struct pprof_snapshot s = PPROF_SNAPSHOT_INIT;
@@ -103,6 +103,33 @@ enum {
 typedef size_t pprof_names(void *arg, uintptr_t address,
 	struct pprof_line *line, size_t max);
 
+/* What a sample is tagged with: text, or a number when that is NULL. */
+struct pprof_label {
+	const char *key, *text;
+	uint64_t number;
+};
+
+enum { PPROF_LABEL_MAX = 4 };
+
+/*
+ * A profile that only counts (threads, say): one value a sample, its allocs.
+ * Where frames is set, stacks are its own numbers and all of one generation,
+ * and those of struct pprof_options are not asked. arg is handed through.
+ */
+struct pprof_count {
+	const char *type; /* "goroutine" */
+	const void *arg;
+
+	size_t (*frames)(const void *arg, uint32_t stack, uintptr_t *pc,
+		size_t max);
+
+	/* Fills in at most PPROF_LABEL_MAX labels; may be NULL. */
+	size_t (*labels)(const void *arg, const struct pprof_bucket *b,
+		struct pprof_label *label);
+
+	uint32_t generation;
+};
+
 struct pprof_options {
 	uint64_t rate;
 	bool allocs; /* show alloc_space at first, not inuse_space */
@@ -119,6 +146,8 @@ struct pprof_options {
 	size_t nmappings;
 	pprof_names *names; /* NULL: addresses only */
 	void *names_arg;
+
+	const struct pprof_count *count; /* NULL: a heap profile */
 };
 
 /* profile.proto, plain; readers accept that too. */
@@ -135,5 +164,8 @@ int pprof_write_gz(struct fmt *out, const struct pprof_snapshot *s,
  */
 int pprof_write_text(struct fmt *out, struct pprof_snapshot *s,
 	const struct pprof_options *o, void (*trailer)(struct fmt *));
+
+/* What is mapped where, a line each, in the format of /proc/PID/maps. */
+void pprof_write_maps(struct fmt *out, const struct pprof_options *o);
 
 #endif

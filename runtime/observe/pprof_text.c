@@ -27,9 +27,8 @@ static void record(struct fmt *out, const struct pprof_bucket *b)
 		b->allocs, b->alloc_bytes);
 }
 
-static void maps(struct fmt *out, const struct pprof_options *o)
+void pprof_write_maps(struct fmt *out, const struct pprof_options *o)
 {
-	fmt_str(out, "\nMAPPED_LIBRARIES:\n");
 	for (size_t i = 0; i < o->nmappings; i++) {
 		const struct pprof_mapping *m = &o->mappings[i];
 
@@ -71,6 +70,7 @@ int pprof_write_text(struct fmt *out, struct pprof_snapshot *s,
 	}
 	if (trailer)
 		trailer(out);
-	maps(out, o);
+	fmt_str(out, "\nMAPPED_LIBRARIES:\n");
+	pprof_write_maps(out, o);
 	return out->error;
 }

@@ -106,9 +106,12 @@ extern struct sources sources;
 /* /proc/self/cmdline: the bytes read. */
 size_t routes_cmdline(char *args, size_t cap);
 
-/* The routes of routes_pprof.c, routes_trace.c and routes_gc.c. */
+/* The answer is a file of this name, for browsers. */
+void routes_attachment(struct exchange *x, const char *name);
+
+/* The routes of routes_pprof.c, _trace.c, _gc.c and _threads.c. */
 route_fn route_pprof_index, route_heap, route_cmdline, route_trace;
-route_fn route_gc, route_leaks;
+route_fn route_gc, route_leaks, route_goroutine, route_threadcreate;
 
 /* The table, for the indexes; ends with a NULL path. */
 extern const struct route routes[];

@@ -36,6 +36,15 @@ enum route_result route_cmdline(struct exchange *x)
 	return ROUTE_DONE;
 }
 
+/* What a browser can show of a profile. */
+static const char *page_of(const struct route *r)
+{
+	if (r->fn == route_goroutine)
+		return "?debug=2";
+	return r->fn == route_heap || r->fn == route_threadcreate ? "?debug=1"
+								  : "";
+}
+
 enum route_result route_pprof_index(struct exchange *x)
 {
 	static const char prefix[] = "/debug/pprof/";
@@ -53,8 +62,7 @@ enum route_result route_pprof_index(struct exchange *x)
 		fmt_printf(&x->out,
 			"<tr><td><a href=\"%s%s\">%s</a></td>"
 			"<td>%s</td></tr>\n",
-			name, r->fn == route_heap ? "?debug=1" : "", name,
-			r->help);
+			name, page_of(r), name, r->help);
 	}
 	fmt_str(&x->out, "</table>\n</body></html>\n");
 	return ROUTE_DONE;
@@ -140,7 +148,7 @@ static void trailer(struct fmt *f)
 	fmt_printf(f, "# MaxRSS = %ld\n", usage.ru_maxrss * 1024);
 }
 
-static void set_attachment(struct exchange *x, const char *name)
+void routes_attachment(struct exchange *x, const char *name)
 {
 	struct fmt f;
 
@@ -171,7 +179,7 @@ static int write_profile(struct exchange *x, struct heap_wait *w,
 		pprof_scale(&w->before, o.rate);
 		pprof_subtract(now, &w->before);
 	}
-	set_attachment(x, w->seconds  ? w->allocs ? "allocs-delta"
+	routes_attachment(x, w->seconds  ? w->allocs ? "allocs-delta"
 						  : "heap-delta"
 			: w->allocs ? "allocs"
 				    : "heap");

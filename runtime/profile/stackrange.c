@@ -126,12 +126,30 @@ static void add_page(struct stackrange *s, uintptr_t page)
 	}
 }
 
+/* Copies do not change and are not asked for. */
+static bool find_piece(struct stackrange *s, uintptr_t addr)
+{
+	for (size_t i = 0; i < s->npieces; i++) {
+		const struct stackpiece *p = &s->piece[i];
+
+		if (addr & 7 || addr - p->lo >= p->hi - p->lo)
+			continue;
+		s->lo = p->lo;
+		s->hi = p->hi;
+		s->shift = (uintptr_t)p->copy - p->lo;
+		return true;
+	}
+	return false;
+}
+
 bool stackrange_find(struct stackrange *s, uintptr_t addr)
 {
 	uintptr_t page = ALIGN_DOWN(addr, (uintptr_t)OS_PAGE);
 	/* relaxed: see stackrange_unmapped(). */
 	uint32_t epoch = load_relaxed(&stackrange_epoch);
 
+	if (s->piece)
+		return find_piece(s, addr);
 	if (s->epoch != epoch)
 		*s = (struct stackrange){.epoch = epoch};
 	if (addr & 7)

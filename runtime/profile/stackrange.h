@@ -14,6 +14,19 @@ struct stackrange {
 		uintptr_t lo, hi;
 	} old[3]; /* other stacks of the thread, latest first */
 	uint32_t epoch;
+	/*
+	 * Where copies are read instead of the stack itself: their word of an
+	 * address is at address + shift, and there is nothing else to read.
+	 */
+	const struct stackpiece *piece;
+	size_t npieces;
+	uintptr_t shift; /* of the range in use; else 0 */
+};
+
+/* A copy of [lo, hi), which need not be there any more. */
+struct stackpiece {
+	uintptr_t lo, hi;
+	const char *copy;
 };
 
 /*

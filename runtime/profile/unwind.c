@@ -48,6 +48,11 @@ void unwind_own_text(uintptr_t lo, uintptr_t hi)
 	own_text.size = hi - lo;
 }
 
+bool unwind_is_own(uintptr_t pc)
+{
+	return !own_text.size || pc - own_text.lo < own_text.size;
+}
+
 void unwind_ucontext(struct unwind_regs *r, const void *ucontext)
 {
 	const greg_t *g = ((const ucontext_t *)ucontext)->uc_mcontext.gregs;

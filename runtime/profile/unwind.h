@@ -3,6 +3,7 @@
 #define GOSTAT_PROFILE_UNWIND_H
 
 #include "profile/stackrange.h"
+#include "profile/unwind_cfi.h"
 
 /*
  * Where a walk up the stack starts. pc is one past an address inside the
@@ -56,6 +57,9 @@ size_t unwind_here(uintptr_t *pc, size_t max);
  */
 void unwind_own_text(uintptr_t lo, uintptr_t hi);
 
+/* True for those, and for everything while nothing was said of them. */
+bool unwind_is_own(uintptr_t pc);
+
 /*
  * A module was unloaded: forget what is known about code. Context: anywhere.
  */
@@ -69,6 +73,32 @@ void unwind_flush(void);
  */
 size_t unwind_full(const struct unwind_regs *r, struct stackrange *s,
 	uintptr_t *pc, size_t max);
+
+/*
+ * A thread that was brought to rest, as it was: its registers, by DWARF number,
+ * and what was copied of its stacks. reg[CFI_RA] is where it goes on, plus one
+ * unless that is a return address. Pieces that are not needed are all zero.
+ */
+struct unwind_copy {
+	uintptr_t reg[CFI_NREG];
+	uint32_t valid; /* bit r: reg[r] is known */
+	struct stackpiece piece[2];
+};
+
+/*
+ * The frames of a copy, with every register. Of this library's at the inner end
+ * only the outermost is left, which is the function that the program called.
+ * *whole: the outermost frame was reached.
+ *
+ * Context: any thread that the world does not wait for, not in a signal
+ * handler, no lock of rank LOCK_UNWIND or beyond held; takes the loader's.
+ */
+size_t unwind_copied(const struct unwind_copy *c, uintptr_t *pc, size_t max,
+	bool *whole);
+
+/* fork(2) must not happen in the middle of that. */
+void unwind_prefork(void);
+void unwind_postfork(bool child);
 
 /*
  * What libunwind makes of the stack from r on (a frame of the current stack):

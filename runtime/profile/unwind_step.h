@@ -44,7 +44,7 @@ static inline bool stack_load(
 	if (unlikely(addr & 7 || addr - s->lo >= s->hi - s->lo) &&
 		!stackrange_find(s, addr))
 		return false;
-	*v = stack_word(addr);
+	*v = stack_word(addr + s->shift);
 	return true;
 }
 
