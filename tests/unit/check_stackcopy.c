@@ -59,14 +59,14 @@ static void on_signal(int sig)
 static NOINLINE void parks(struct subject *s)
 {
 	struct park *p;
-	char c;
+	char c, *kept = &c;
 
 	s->n = backtrace(s->pc, NELEM(s->pc));
-	p = PARK_ENTER(&c);
+	p = PARK_ENTER(kept);
 	sem_post(&up);
 	MUST_EQ(read(s->fd[0], &c, 1), 1);
 	park_leave(p);
-	maze_touch(&c);
+	maze_touch(kept);
 }
 
 static void waits(struct maze *m)
