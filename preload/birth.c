@@ -3,7 +3,8 @@
  * birth: threads and processes that share memory with the one that makes them.
  *
  *	pthread_create	what the new thread is given lies on a stack that no
- *			thread has yet: a stop in between has to know
+ *	thrd_create	thread has yet: a stop in between has to know. And who
+ *			asks later where threads come from (threadinfo.h)
  *	vfork		the child runs in its parent's memory, on its stack and
  *			with its thread-local storage, while the parent waits
  *	clone		either of these, or a thread that is left without a
@@ -23,13 +24,16 @@
  */
 #include "gc/park.h"
 #include "base/syscall.h"
+#include "observe/helper.h"
 #include "preload/interpose.h"
+#include "profile/threadinfo.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <threads.h>
 #include <unistd.h>
 
 typedef int clone_fn(int (*fn)(void *), void *stack, int flags, void *arg,
@@ -39,6 +43,7 @@ typedef int clone_fn(int (*fn)(void *), void *stack, int flags, void *arg,
 static struct {
 	int (*create)(pthread_t *t, const pthread_attr_t *attr,
 		void *(*fn)(void *), void *arg);
+	int (*thrd)(thrd_t *t, thrd_start_t fn, void *arg);
 	clone_fn *clone;
 	int (*altstack)(const stack_t *new, stack_t *old);
 } next;
@@ -47,6 +52,10 @@ void birth_init(void)
 {
 	next.create = (int (*)(pthread_t *, const pthread_attr_t *,
 		void *(*)(void *), void *))dl_next("pthread_create");
+	next.thrd = (int (*)(thrd_t *, thrd_start_t, void *))dl_next(
+		"thrd_create");
+	if (next.create)
+		helper_create = next.create;
 	next.clone = (clone_fn *)dl_next("clone");
 	next.altstack = (int (*)(const stack_t *, stack_t *))dl_next(
 		"sigaltstack");
@@ -65,6 +74,26 @@ API int pthread_create(pthread_t *t, const pthread_attr_t *attr,
 	ret = next.create(t, attr, fn, arg);
 	if (p)
 		store_relaxed(&p->creating, 0);
+	if (!ret)
+		threadinfo_created((uintptr_t)*t);
+	return ret;
+}
+
+/* Libc's does not come through the other one. */
+API int thrd_create(thrd_t *t, thrd_start_t fn, void *arg)
+{
+	struct park *p = park_record();
+	int ret;
+
+	if (unlikely(!next.thrd))
+		birth_init();
+	if (p)
+		store_relaxed(&p->creating, 1);
+	ret = next.thrd(t, fn, arg);
+	if (p)
+		store_relaxed(&p->creating, 0);
+	if (ret == thrd_success)
+		threadinfo_created((uintptr_t)*t);
 	return ret;
 }
 

@@ -23,6 +23,9 @@
  *
  * A signal that was on its way to a thread when it stopped is given to it when
  * it is let go.
+ *
+ * Threads are found to block the signal one after the other, so there may be
+ * several such helpers in one stop, each with its own threads.
  */
 #include "base/atomics.h"
 #include "gc/stw_ways.h"
@@ -64,14 +67,18 @@ struct traced {
 	struct regs r;
 };
 
-static struct trace {
+/* One helper, and the threads it holds. */
+struct trace {
+	struct trace *next;
 	uint32_t state; /* futex word */
 	int pid;
 	int64_t until_ns;
+	size_t bytes; /* of the mapping; its stack lies behind v */
 	unsigned n;
-	struct traced *v; /* the stack lies behind */
-	size_t bytes;
-} trace;
+	struct traced v[];
+};
+
+static struct trace *traces; /* of this stop */
 
 static long ptrace_call(long request, int tid, long addr, long data)
 {
@@ -151,18 +158,18 @@ static void hold_all(struct trace *tr)
 	}
 }
 
-static void say(uint32_t state)
+static void say(struct trace *tr, uint32_t state)
 {
 	/* release [trace]: registers and entries are filled in. */
-	store_release(&trace.state, state);
-	sys3(SYS_futex, &trace.state, FUTEX_WAKE_PRIVATE, 1);
+	store_release(&tr->state, state);
+	sys3(SYS_futex, &tr->state, FUTEX_WAKE_PRIVATE, 1);
 }
 
-static void wait_while(uint32_t state)
+static void wait_while(struct trace *tr, uint32_t state)
 {
 	/* acquire [trace]: pairs with say(). */
-	while (load_acquire(&trace.state) == state)
-		sys4(SYS_futex, &trace.state, FUTEX_WAIT_PRIVATE, state, NULL);
+	while (load_acquire(&tr->state) == state)
+		sys4(SYS_futex, &tr->state, FUTEX_WAIT_PRIVATE, state, NULL);
 }
 
 /* The helper. */
@@ -171,10 +178,10 @@ static int tracer(void *arg)
 	struct trace *tr = arg;
 
 	sys2(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
-	wait_while(TRACE_NEW);
+	wait_while(tr, TRACE_NEW);
 	hold_all(tr);
-	say(TRACE_HELD);
-	wait_while(TRACE_HELD);
+	say(tr, TRACE_HELD);
+	wait_while(tr, TRACE_HELD);
 	for (unsigned i = 0; i < tr->n; i++)
 		if (tr->v[i].seized)
 			ptrace_call(PTRACE_DETACH, tr->v[i].t->tid, 0,
@@ -182,39 +189,37 @@ static int tracer(void *arg)
 	return 0;
 }
 
-static bool start(void)
+static bool start(struct trace *tr)
 {
 	unsigned long flags = CLONE_VM | CLONE_FILES | CLONE_FS |
 		CLONE_UNTRACED;
-	char *top = (char *)trace.v + trace.bytes;
-	long pid;
+	char *top = (char *)tr + tr->bytes;
+	long pid = rawclone(flags, top, tracer, tr);
 
-	store_relaxed(&trace.state, TRACE_NEW);
-	pid = rawclone(flags, top, tracer, &trace);
 	if (sys_failed(pid))
 		return false;
-	trace.pid = (int)pid;
+	tr->pid = (int)pid;
 	/*
 	 * Yama: only who is named may trace us. There is one such name and it
 	 * can't be read, so one that the program has given is lost; threads
 	 * that block 33 are rarer than programs that name somebody.
 	 */
 	sys2(SYS_prctl, PR_SET_PTRACER, pid);
-	say(TRACE_WORKING);
+	say(tr, TRACE_WORKING);
 	return true;
 }
 
 /* It may have been killed: nobody would say TRACE_HELD. */
-static void wait_for_tracer(void)
+static void wait_for_tracer(struct trace *tr)
 {
 	struct timespec pause = {0, 10000000};
 
 	/* acquire [trace]: pairs with say(). */
-	while (load_acquire(&trace.state) == TRACE_WORKING) {
-		sys4(SYS_futex, &trace.state, FUTEX_WAIT_PRIVATE,
-			TRACE_WORKING, &pause);
-		if (sys4(SYS_wait4, trace.pid, NULL, WNOHANG | __WALL, NULL)) {
-			trace.pid = 0;
+	while (load_acquire(&tr->state) == TRACE_WORKING) {
+		sys4(SYS_futex, &tr->state, FUTEX_WAIT_PRIVATE, TRACE_WORKING,
+			&pause);
+		if (sys4(SYS_wait4, tr->pid, NULL, WNOHANG | __WALL, NULL)) {
+			tr->pid = 0;
 			return;
 		}
 	}
@@ -222,28 +227,36 @@ static void wait_for_tracer(void)
 
 void stw_trace(struct stw_thread **v, unsigned n, int64_t limit_ns)
 {
-	trace.n = MIN(n, (unsigned)MAX_TRACED);
-	trace.bytes = ALIGN_UP(trace.n * sizeof(struct traced) + STACK,
+	struct trace *tr;
+	size_t bytes;
+
+	n = MIN(n, (unsigned)MAX_TRACED);
+	bytes = ALIGN_UP(sizeof(*tr) + n * sizeof(tr->v[0]) + STACK,
 		(size_t)OS_PAGE);
-	trace.v = sysmem_map(NULL, trace.bytes, SYS_GC);
-	if (!trace.v)
+	tr = n ? sysmem_map(NULL, bytes, SYS_GC) : NULL;
+	if (!tr)
 		return;
-	for (unsigned i = 0; i < trace.n; i++)
-		trace.v[i].t = v[i];
-	trace.until_ns = clock_mono_ns() + limit_ns;
-	if (start())
-		wait_for_tracer();
+	tr->next = traces;
+	traces = tr;
+	tr->bytes = bytes;
+	tr->n = n;
+	for (unsigned i = 0; i < n; i++)
+		tr->v[i].t = v[i];
+	tr->until_ns = clock_mono_ns() + limit_ns;
+	if (start(tr))
+		wait_for_tracer(tr);
 }
 
 void stw_trace_release(void)
 {
-	if (!trace.v)
-		return;
-	if (trace.pid) {
-		say(TRACE_LET_GO);
-		sys4(SYS_wait4, trace.pid, NULL, __WALL, NULL);
+	while (traces) {
+		struct trace *tr = traces;
+
+		if (tr->pid) {
+			say(tr, TRACE_LET_GO);
+			sys4(SYS_wait4, tr->pid, NULL, __WALL, NULL);
+		}
+		traces = tr->next;
+		sysmem_unmap(tr, tr->bytes, SYS_GC);
 	}
-	sysmem_unmap(trace.v, trace.bytes, SYS_GC);
-	trace.v = NULL;
-	trace.pid = 0;
 }
