@@ -76,6 +76,22 @@ static const struct place {
 	{(uintptr_t)1 << 45, 16},
 };
 
+/*
+ * Programs are full of small numbers in pairs, and to the collector {0, 300}
+ * is the word 300 << 32. So a heap does not begin near a multiple of 4 GiB: up
+ * to a gigabyte and more it is out of reach for pairs of which the first is
+ * below 2^30 (nanoseconds, too) or slightly below zero.
+ */
+static uintptr_t away_from_pairs(uintptr_t base)
+{
+	const uintptr_t gib = (uintptr_t)1 << 30;
+	uintptr_t low = base % (4 * gib);
+
+	if (low < gib)
+		return base + gib;
+	return low < 5 * gib / 2 ? base : base - 3 * gib / 2;
+}
+
 /* Sanitizers fill whole terabytes: is there room at base? */
 static bool vacant(uintptr_t base)
 {
@@ -98,6 +114,7 @@ static uintptr_t choose_base(void)
 	for (unsigned i = 0; i < NELEM(places); i++) {
 		base = places[i].low +
 			((bits >> (64 - places[i].bits)) << ARENA_SHIFT);
+		base = away_from_pairs(base);
 		if (vacant(base))
 			break;
 	}
