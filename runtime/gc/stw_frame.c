@@ -118,6 +118,8 @@ void stw_frame_wipe(void *info, void *context)
 
 	if (!fp || fp < end || fp - end > MOST_PADDING)
 		return;
+	memset(uc->uc_mcontext.__reserved1, 0,
+		sizeof(uc->uc_mcontext.__reserved1));
 	wipe(end, fp);
 	wipe(fp + RESERVED, fp + SOFTWARE);
 	memcpy(&sw, fp + SOFTWARE, sizeof(sw));
