@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An address at an odd address: in a packed structure, global and in an object.
+ *
+ * truth: global | 1/4242
+ * truth: global | clean env=GOSTAT_UNALIGNED=1
+ * truth: global | clean env=LSAN_OPTIONS=use_unaligned=1
+ * truth: heap | 1/4242
+ * truth: heap | clean env=GOSTAT_UNALIGNED=1
+ * truth: page | 1/4242
+ * truth: page | clean env=GOSTAT_UNALIGNED=1
+ */
+#include "truth.h"
+
+static struct {
+	char c;
+	void *p;
+} __attribute__((packed)) packed;
+
+void *root;
+static char pages[3 * 4096] __attribute__((aligned(4096)));
+
+int main(int argc, char **argv)
+{
+	cookie c = make(MARKER), outer;
+
+	if (said(argc, argv, "heap")) {
+		outer = make(500);
+		put((char *)reveal(outer) + 333, c, 0);
+		put(&root, outer, 0);
+	} else if (said(argc, argv, "page")) {
+		put(pages + 8192 - 3, c, 0); /* in two pages */
+	} else {
+		put(&packed.p, c, 0);
+	}
+	outer = 0;
+	clobber();
+	now();
+	return 0;
+}
