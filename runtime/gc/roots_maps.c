@@ -51,10 +51,24 @@ void roots_set_self(uintptr_t lo, uintptr_t hi)
 	self = (struct gc_range){lo, hi};
 }
 
+/*
+ * Mapped by the heap? Its window is a terabyte, most of which is free for
+ * everybody who likes random addresses.
+ */
+static bool is_heap(uintptr_t p)
+{
+	size_t page = arena_page(p), k = page % ARENA_PAGES;
+	const struct arena *a;
+
+	if (p - window_base >= window.next - window_base)
+		return false;
+	a = arenas[page / ARENA_PAGES];
+	return a && (a->spans[k] || !(a->inuse[k / 64] >> k % 64 & 1));
+}
+
 bool roots_ours(uintptr_t p)
 {
-	return sysmem_owns(p) || p - self.lo < self.hi - self.lo ||
-	       p - window_base < window.max_arenas * ARENA_SIZE;
+	return sysmem_owns(p) || p - self.lo < self.hi - self.lo || is_heap(p);
 }
 
 static bool is_anonymous(const struct procmap *v)

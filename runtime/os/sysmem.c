@@ -20,7 +20,10 @@
  * the kernel nor other run-times put anything. The collector has to tell our
  * own mappings from the program's, and the kernel merges neighbours into one:
  * so they must never be neighbours. Addresses are given out upwards and are not
- * used again before the end is reached; a terabyte lasts.
+ * used again before the end is reached; a terabyte lasts. But some run-times
+ * (V8) put every page at a random address, and some of those will be in the
+ * area: so ours is only what has been given out, less the gaps that were left
+ * because somebody was there.
  *
  * Locks: none, the counters are atomic.
  */
@@ -71,9 +74,16 @@ enum {
 /* Somebody is here: how far to go on. Most people reserve less. */
 #define STEP ((size_t)1 << 30)
 
+enum { GAPS = 64 };
+
 static struct area {
 	const struct place *place; /* NULL: not chosen yet */
-	uintptr_t next;
+	uintptr_t start, next;
+	bool full; /* once around: all of the place may be ours */
+	uint32_t ngaps; /* may count further: then some are not known */
+	struct gap {
+		uintptr_t lo, hi;
+	} gap[GAPS];
 } area;
 
 /* Counts down the injected failures; true when this request must fail. */
@@ -136,9 +146,28 @@ static void choose_place(void)
 		}
 	}
 	/* Threads that choose at the same time choose the same. */
+	store_relaxed(&area.start, at);
 	cas_relaxed(&area.next, &none, at);
 	/* release [place]: next is set. */
 	store_release(&area.place, k);
+}
+
+static void note_gap(uintptr_t lo, uintptr_t hi)
+{
+	uint32_t i = add_relaxed(&area.ngaps, 1);
+
+	if (i < GAPS)
+		area.gap[i] = (struct gap){lo, hi};
+}
+
+/* Somebody is in [at, at + size). */
+static void step_over(uintptr_t at, size_t size)
+{
+	uintptr_t from = add_relaxed(&area.next, STEP);
+
+	/* What lies between has been given to other threads meanwhile. */
+	note_gap(at, at + size);
+	note_gap(from, from + STEP);
 }
 
 static void *map_anywhere(size_t size, int prot, int flags)
@@ -158,13 +187,14 @@ static void *map_anywhere(size_t size, int prot, int flags)
 
 		if (at < k->lo || at > k->hi - size) {
 			/* Once around: what is mapped still is in the way. */
+			store_relaxed(&area.full, true);
 			store_relaxed(&area.next, k->lo);
 			continue;
 		}
 		p = map_at(at, size, prot, flags, &error);
 		if (p || error != EEXIST)
 			return p;
-		add_relaxed(&area.next, STEP);
+		step_over(at, size);
 	}
 	return map_at(0, size, prot, flags, &error);
 }
@@ -172,8 +202,16 @@ static void *map_anywhere(size_t size, int prot, int flags)
 bool sysmem_owns(uintptr_t p)
 {
 	const struct place *k = load_relaxed(&area.place);
+	uintptr_t start = load_relaxed(&area.start);
 
-	return k && p - k->lo < k->hi - k->lo;
+	if (load_relaxed(&area.full))
+		return p - k->lo < k->hi - k->lo;
+	if (p - start >= load_relaxed(&area.next) - start)
+		return false;
+	for (uint32_t i = 0; i < MIN(load_relaxed(&area.ngaps), GAPS); i++)
+		if (p - area.gap[i].lo < area.gap[i].hi - area.gap[i].lo)
+			return false;
+	return true;
 }
 
 void *sysmem_map(void *at, size_t size, enum syskind kind)

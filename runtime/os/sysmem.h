@@ -69,9 +69,9 @@ void sysmem_hugepage(void *p, size_t size, bool want);
 bool sysmem_move(void *old, void *new, size_t size);
 
 /*
- * Is p in the part of the address space that all of the above use when they may
- * choose? So it is not the program's: never a root, whatever is mapped there.
- * (Where that part is taken, the kernel chooses and this is false.)
+ * Is p in memory that all of the above have chosen? So it is not the program's:
+ * never a root, whatever is mapped there. (Where our part of the address space
+ * is taken, the kernel chooses and this is false.)
  */
 bool sysmem_owns(uintptr_t p);
 

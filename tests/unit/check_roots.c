@@ -421,6 +421,30 @@ START_TEST(test_mapping)
 }
 END_TEST
 
+/* V8 and others map at random addresses, also in our parts of the space. */
+START_TEST(test_random)
+{
+	char *ours[2] = {heap_malloc(100), sysmem_map(NULL, PAGE, SYS_GC)};
+
+	for (int i = 0; i < 2; i++) {
+		char *want =
+			(char *)(((uintptr_t)ours[i] + ((uintptr_t)8 << 30)) &
+				 -(uintptr_t)PAGE);
+		char *p = mmap(want, 2 * PAGE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+			0);
+
+		ck_assert_ptr_eq(p, want);
+		p[PAGE] = 1;
+		collect();
+		ck_assert(in_piece(p + PAGE));
+		ck_assert_uint_eq(
+			rootset_find(&rs, (uintptr_t)ours[i]), SIZE_MAX);
+	}
+	roots_free(&rs);
+}
+END_TEST
+
 /* A terabyte with three pages in it. */
 START_TEST(test_sparse)
 {
@@ -717,6 +741,7 @@ int main(void)
 	tcase_add_test(tc, test_many);
 	tcase_add_test(tc, test_registers);
 	tcase_add_test(tc, test_mapping);
+	tcase_add_test(tc, test_random);
 	tcase_add_test(tc, test_sparse);
 	tcase_add_test(tc, test_shared);
 	tcase_add_test(tc, test_unforked);

@@ -102,6 +102,12 @@ START_TEST(ours)
 	ck_assert_ptr_eq(theirs, p[19] + MIB);
 	p[0] = sysmem_map(NULL, MIB, SYS_OTHER);
 	ck_assert(p[0] && sysmem_owns((uintptr_t)p[0]));
+	ck_assert(p[0] > theirs + 64 * MIB);
+	ck_assert(!sysmem_owns((uintptr_t)theirs));
+	ck_assert(!sysmem_owns((uintptr_t)theirs + 64 * MIB - 1));
+	/* Whoever likes random addresses may be anywhere behind. */
+	ck_assert(!sysmem_owns((uintptr_t)p[0] + GIB));
+	ck_assert(sysmem_owns((uintptr_t)p[1]));
 }
 END_TEST
 
