@@ -171,11 +171,11 @@ void limits_took(size_t fresh)
 		store_relaxed(&limits_due, true);
 }
 
-void limits_look_now(void)
+void limits_look_now(bool anyway)
 {
 	void (*look)(void) = load_relaxed(&limits.look);
 
-	if (xchg_relaxed(&limits_due, false) && look)
+	if ((xchg_relaxed(&limits_due, false) || anyway) && look)
 		look();
 }
 

@@ -67,14 +67,16 @@ void limits_took(size_t fresh);
 
 /* Is look() due? Set under mheap.lock; for limits_look(). */
 extern HIDDEN bool limits_due;
-void limits_look_now(void);
+
+/* Have look() called if that is due, or anyway. Context: no lock held. */
+void limits_look_now(bool anyway);
 
 /* After an allocation by a slow path, no lock held. */
 static ALWAYS_INLINE void limits_look(void)
 {
 	/* relaxed: whoever comes next will do as well. */
 	if (unlikely(__atomic_load_n(&limits_due, __ATOMIC_RELAXED)))
-		limits_look_now();
+		limits_look_now(false);
 }
 
 #endif
