@@ -38,7 +38,7 @@ uint32_t sampler_alloc(struct mcache *mc, const struct unwind_regs *r,
 	if (unlikely(mc->ignoring))
 		return OBJINFO_IGNORED;
 	if (!mc->callstack)
-		mc->callstack = callstack_new(depth);
+		mc->callstack = callstack_new(depth, mheap.record_objects);
 	stack = callstack_capture(mc->callstack, r, depth);
 	if (leaks_only)
 		return stack;

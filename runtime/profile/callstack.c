@@ -23,7 +23,8 @@
  * taken again each time.
  *
  * The ids of the blocks (stacktab.c) of the unchanged part are kept, too: so
- * only the last one or two blocks are looked up.
+ * only the last one or two blocks are looked up. And where every allocation is
+ * recorded, the stacks of many earlier captures are kept as well (callmemo.c).
  *
  * Invariants, walked by callstack_check():
  *   I1  sp grows strictly from frame n - 1 to frame 0, except across ODD;
@@ -46,6 +47,7 @@
 #include "base/fatal.h"
 #include "os/sandbox.h"
 #include "os/sysmem.h"
+#include "profile/callmemo.h"
 #include "profile/modules.h"
 #include "profile/stacktab.h"
 #include "profile/unwind_cfi.h"
@@ -88,6 +90,10 @@ struct callstack {
 	size_t base; /* chain[] begins at this frame; SIZE_MAX: nowhere */
 	uint32_t generation;
 	uint32_t id; /* of frames [base, n) */
+	struct callmemo *memo; /* or NULL */
+	uint32_t memo_generation;
+	size_t memo_max; /* what its ids are for */
+
 	size_t depth; /* the greatest max */
 	size_t cap;   /* elements of the arrays below: depth + MORE */
 
@@ -130,13 +136,20 @@ static size_t bytes(size_t cap)
 		(size_t)OS_PAGE);
 }
 
-struct callstack *callstack_new(size_t depth)
+static size_t memo_bytes(void)
+{
+	return ALIGN_UP(sizeof(struct callmemo), (size_t)OS_PAGE);
+}
+
+struct callstack *callstack_new(size_t depth, bool often)
 {
 	size_t cap = MIN(depth, (size_t)STACK_MAX) + MORE;
 	struct callstack *cs = sysmem_map(NULL, bytes(cap), SYS_BUCKHASH);
 
 	if (!cs)
 		return NULL;
+	if (often)
+		cs->memo = sysmem_map(NULL, memo_bytes(), SYS_BUCKHASH);
 	cs->base = SIZE_MAX;
 	cs->depth = cap - MORE;
 	cs->cap = cap;
@@ -156,6 +169,8 @@ struct callstack *callstack_new(size_t depth)
 
 void callstack_free(struct callstack *cs)
 {
+	if (cs->memo)
+		sysmem_unmap(cs->memo, memo_bytes(), SYS_BUCKHASH);
 	sysmem_unmap(cs, bytes(cs->cap), SYS_BUCKHASH);
 }
 
@@ -519,9 +534,40 @@ static COLD uint32_t ask_libunwind(struct walk *w, const struct unwind_regs *r)
 	return 0;
 }
 
+/* Keep the stack that was just found from st on, if that can be done. */
+static void keep(struct callstack *cs, const struct unwind_state *st,
+	size_t max, uint32_t id)
+{
+	size_t n = cs->n, base = n > max ? n - max : 0;
+	struct memo_entry *e;
+
+	/* By other ends the walk has read more than there are frames. */
+	if (!n || !id || (!cs->whole && n - base < max))
+		return;
+	e = memo_begin(cs->memo, 2 * (n - base));
+	if (!e)
+		return;
+	e->pc = st->pc;
+	e->sp = st->sp;
+	e->bp = st->bp;
+	e->any_bp = !(cs->from[n - 1] & FROM_NEEDS);
+	e->id = id;
+	for (size_t i = n - 1; i-- > base;) {
+		uintptr_t from = cs->from[i];
+
+		if (from & FROM_ODD || !memo_word(e, cs->sp[i] - 8, cs->pc[i]))
+			return;
+		if (from & FROM_CHECK &&
+			!memo_word(e, FROM_ADDR(from), cs->bp[i]))
+			return;
+	}
+	memo_done(cs->memo, e);
+}
+
 static uint32_t capture(
 	struct callstack *cs, const struct unwind_regs *r, size_t max)
 {
+	struct unwind_state st;
 	struct walk w = {.cs = cs,
 		.max = max,
 		.st = {.pc = r->pc, .sp = r->sp, .bp = r->bp}};
@@ -533,10 +579,23 @@ static uint32_t capture(
 		cs->n = 0;
 		cs->rules = rules;
 		cs->ranges = ranges;
+		cs->memo_max = 0;
 	}
 	if (!unwind_start(r->sp, &cs->range) ||
 		!unwind_skip_own(&w.st, &cs->range))
 		return plain(r, max);
+	st = w.st;
+	if (cs->memo) {
+		if (unlikely(cs->memo_max != max ||
+			    cs->memo_generation != modules_generation())) {
+			cs->memo_max = max;
+			cs->memo_generation = modules_generation();
+			memo_clear(cs->memo);
+		}
+		id = memo_find(cs->memo, &st);
+		if (id)
+			return id;
+	}
 	walk(&w);
 	if (unlikely(w.end == STEP_FULL)) {
 		size_t n = unwind(r, &cs->range, cs->other, max);
@@ -553,7 +612,10 @@ static uint32_t capture(
 		cs->generation == modules_generation())
 		return cs->id;
 	update(&w);
-	return cs->id = intern(&w);
+	cs->id = intern(&w);
+	if (cs->memo && cs->generation == cs->memo_generation)
+		keep(cs, &st, max, cs->id);
+	return cs->id;
 }
 
 /* The capture that holds cs is one of the frames outside of r. */
@@ -586,6 +648,7 @@ static ALWAYS_INLINE bool enter(struct callstack *cs,
 			return false;
 		cs->n = 0;
 		cs->base = SIZE_MAX;
+		cs->memo_max = 0;
 	}
 	cs->busy.pc = caller->pc;
 	signal_fence();

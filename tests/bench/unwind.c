@@ -172,7 +172,7 @@ int main(int argc, char **argv)
 
 	libc_backtrace = (int (*)(void **, int))dlsym(
 		dlopen("libc.so.6", RTLD_LAZY), "backtrace");
-	cs = callstack_new(STACK_MAX);
+	cs = callstack_new(STACK_MAX, true);
 	modules_refresh();
 	if (argc > 1)
 		rounds = atoi(argv[1]);

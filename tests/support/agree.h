@@ -24,7 +24,7 @@
 enum { MAX = 200 };
 
 static int (*libc_backtrace)(void **, int);
-static __thread struct callstack *cs;
+static __thread struct callstack *cs, *often;
 static __thread struct stackrange range;
 static __thread uint64_t nchecked;
 
@@ -58,7 +58,8 @@ static inline void setup(void)
 	libc_backtrace = (int (*)(void **, int))dlsym(libc, "backtrace");
 	libc_backtrace(pc, 4); /* loads libgcc_s */
 	modules_refresh();
-	cs = callstack_new(STACK_MAX);
+	cs = callstack_new(STACK_MAX, false);
+	often = callstack_new(STACK_MAX, true);
 	nchecked = 0;
 }
 
@@ -69,6 +70,8 @@ static inline void teardown(void)
 	ck_assert_uint_gt(nchecked, 0);
 	callstack_check(cs);
 	callstack_free(cs);
+	callstack_check(often);
+	callstack_free(often);
 	modules_check();
 	stacktab_check();
 }
@@ -89,6 +92,18 @@ NOINLINE UNUSED static size_t by_callstack(uintptr_t *pc, size_t max)
 	return stacktab_frames(callstack_capture(cs, &r, max), pc, max);
 }
 
+/* The same by way of what is kept of many captures: ids must be equal, too. */
+NOINLINE UNUSED static void captures_agree(size_t max)
+{
+	struct unwind_regs r;
+	uint32_t one, other;
+
+	unwind_caller(&r);
+	one = callstack_capture(cs, &r, max);
+	other = callstack_capture(often, &r, max);
+	expect("kept stack", 0, 0, one, other, one == other);
+}
+
 /*
  * The stack from the caller's caller on, by every method. Frame 0 is the call
  * to the method itself and differs. interrupted: a signal's frame is in it.
@@ -101,6 +116,7 @@ NOINLINE UNUSED static void all_agree(size_t max, bool interrupted)
 	size_t n_libc = (size_t)libc_backtrace(libc, (int)max);
 	size_t n_other = 0;
 
+	captures_agree(max);
 	/*
 	 * libunwind does not see through every prologue; and its per-thread
 	 * data outlives ThreadSanitizer's.

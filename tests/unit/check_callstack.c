@@ -37,6 +37,37 @@ START_TEST(deeper_than_max)
 }
 END_TEST
 
+/*
+ * Stacks that come again, and some that differ from one of these in a single
+ * frame, whose size is mostly the same. Without frames that are realigned:
+ * stacks with these are not kept.
+ */
+START_TEST(seen_before)
+{
+	static const uint8_t shape[] = {0, 1, 2, 3, 7};
+	static uint8_t path[48][40];
+	unsigned seed = 77;
+	struct maze m = {.leaf = leaf};
+
+	for (size_t i = 0; i < NELEM(path); i++)
+		for (size_t k = 0; k < NELEM(path[i]); k++)
+			path[i][k] = (rand_r(&seed) & 0x38) |
+				shape[(size_t)rand_r(&seed) % NELEM(shape)];
+	for (int round = 0; round < 4000; round++) {
+		uint8_t *p = path[(size_t)rand_r(&seed) % NELEM(path)];
+
+		m.path = p;
+		m.depth = 8 + (size_t)(p[0] % 32);
+		m.at = 0;
+		m.sum = 0; /* call sites depend on it */
+		if (rand_r(&seed) % 4 == 0)
+			p[(size_t)rand_r(&seed) % m.depth] ^=
+				8 << rand_r(&seed) % 3;
+		maze_run(&m);
+	}
+}
+END_TEST
+
 /* Every frame of a stack as deep as can be kept, going up and down. */
 static uintptr_t deep[STACK_MAX], theirs[STACK_MAX];
 
@@ -360,6 +391,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, deeper_than_max);
+	tcase_add_test(tc, seen_before);
 	tcase_add_test(tc, every_frame);
 	if (!SIGNALS_COME_LATE)
 		tcase_add_test(tc, captures_in_captures);

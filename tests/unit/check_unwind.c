@@ -168,10 +168,12 @@ static void *thread_main(void *arg)
 {
 	unsigned seed = (unsigned)(uintptr_t)arg;
 
-	cs = callstack_new(STACK_MAX);
+	cs = callstack_new(STACK_MAX, false);
+	often = callstack_new(STACK_MAX, true);
 	wander(400, 40, &seed);
 	callstack_check(cs);
 	callstack_free(cs);
+	callstack_free(often);
 	return NULL;
 }
 
