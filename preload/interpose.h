@@ -46,8 +46,16 @@ void calls_init(void);
 /* vfork, clone, pthread_create, sigaltstack (preload/birth.c). */
 void birth_init(void);
 
-/* Find libc's own prctl and syscall. */
+/*
+ * Find libc's own prctl and syscall: what comes next, be it libc or another
+ * library like us. Read by assembly.
+ */
 void limits_init(void);
+struct limits_real {
+	void *prctl;   /* 0 */
+	void *syscall; /* 8 */
+};
+extern struct limits_real limits_real HIDDEN;
 
 /*
  * Have syscall() call fn, except for what limits.c wants to know. And libc's

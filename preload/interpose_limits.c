@@ -10,8 +10,7 @@
  * not map what it can without us.
  *
  * prctl and syscall take any number of arguments and are jumped to, like
- * dlopen, so that they arrive as they are. Some programs take their locks
- * with syscall(SYS_futex): it costs them three instructions.
+ * dlopen, so that they arrive as they are.
  */
 #include "preload/interpose.h"
 #include "alloc/arena.h"
@@ -47,12 +46,7 @@ static long early_syscall(long n, long a, long b, long c, long d, long e,
 	return fail(sys6(n, a, b, c, d, e, f));
 }
 
-/* What comes next: libc, or another library like us. Read by assembly. */
-struct limits_real {
-	void *prctl;   /* 0 */
-	void *syscall; /* 8 */
-};
-struct limits_real limits_real HIDDEN = {
+struct limits_real limits_real = {
 	(void *)early_prctl, (void *)early_syscall};
 
 void limits_init(void)
@@ -147,9 +141,15 @@ API __attribute__((naked)) int prctl(int option UNUSED, ...)
 		"	jmpq	*0+limits_real(%rip)\n");
 }
 
+/* Calls that wait go by way of park.c. */
 API __attribute__((naked)) long syscall(long number UNUSED, ...)
 {
 	__asm__("	cmpq	$317, %rdi\n"
 		"	je	limits_seccomp\n"
-		"	jmpq	*8+limits_real(%rip)\n");
+		"	leaq	park_waits(%rip), %rax\n"
+		"	cmpq	$512, %rdi\n"
+		"	jae	1f\n"
+		"	cmpb	$0, (%rax, %rdi)\n"
+		"	jne	park_syscall\n"
+		"1:	jmpq	*8+limits_real(%rip)\n");
 }

@@ -238,7 +238,11 @@ static sighandler_t to_kernel(const struct taken *t, sighandler_t h)
 
 static sighandler_t to_program(const struct taken *t, sighandler_t h)
 {
-	return t && h == ours() ? SIG_DFL : handler_unwrap(h);
+	if (t && h == ours())
+		return SIG_DFL;
+	if (t && h == (sighandler_t)(uintptr_t)on_once)
+		return t->once.sa_handler;
+	return handler_unwrap(h);
 }
 
 API int sigaction(int signo, const struct sigaction *new, struct sigaction *old)

@@ -13,6 +13,7 @@
 #include <aio.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <mqueue.h>
 #include <poll.h>
 #include <pthread.h>
@@ -30,6 +31,7 @@
 #include <sys/sem.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <threads.h>
@@ -154,6 +156,29 @@ static void timed_locks(void)
 	t = from_now(CLOCK_REALTIME);
 	CHECK(cnd_timedwait(&cnd, &mtx, &t) == thrd_timedout);
 	mtx_unlock(&mtx);
+}
+
+/* By number. */
+static void raw_calls(void)
+{
+	struct timespec t = a_while;
+	struct pollfd none = {.fd = -1};
+	struct epoll_event ev;
+	uint32_t word = 1;
+	int ep = epoll_create1(0);
+
+	CHECK(syscall(SYS_nanosleep, &t, NULL) == 0);
+	CHECK(syscall(SYS_poll, &none, 1, WAIT_MS) == 0);
+	CHECK(syscall(SYS_epoll_pwait, ep, &ev, 1, WAIT_MS, NULL, 8) == 0);
+	FAILS(syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 1, &t), ETIMEDOUT);
+	FAILS(syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 2, NULL), EAGAIN);
+	t = from_now(CLOCK_MONOTONIC);
+	FAILS(syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, 1, &t, NULL,
+		      ~0u),
+		ETIMEDOUT);
+	FAILS(syscall(100000), ENOSYS);
+	FAILS(syscall(-1), ENOSYS);
+	close(ep);
 }
 
 static void timed_messages(void)
@@ -874,7 +899,7 @@ static void ignored(void)
 static void (*const cases[])(void) = {sleeps, sleeps_long, polls, timed_locks,
 	timed_messages, pipes, sockets, accepts, locks, system_v, queues,
 	signals, jumps, cancels, children, lengthy, storms_case,
-	ignored};
+	ignored, raw_calls};
 enum { NCASES = sizeof(cases) / sizeof(cases[0]) };
 
 static void *run_case(void *arg)
