@@ -257,6 +257,16 @@ GOSTAT_API void gostat_gosched(void);
 GOSTAT_API void gostat_goexit(void) __attribute__((noreturn));
 
 /*
+ * Print the calling thread's stack to buf, or with all the stacks of all threads
+ * after it, in the layout of Go's tracebacks. At most len bytes; returns how
+ * many. There is no NUL at the end. For all, threads are stopped for less than a
+ * millisecond; where that is impossible (seccomp), the caller's is there alone.
+ * The first time reads symbol tables from files. Not async-signal-safe; malloc
+ * is not called. runtime.Stack.
+ */
+GOSTAT_API size_t gostat_stack(char *buf, size_t len, bool all);
+
+/*
  * Nothing to do: a thread of C is always locked to itself. There for code that
  * is carried over. runtime.LockOSThread, runtime.UnlockOSThread.
  */

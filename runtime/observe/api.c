@@ -13,6 +13,7 @@
 #include "base/attrs.h"
 #include "gc/leakscope.h"
 #include "gc/roots.h"
+#include "observe/goroutine.h"
 #include "observe/heapprofile.h"
 #include "observe/memstats.h"
 #include "observe/tracefile.h"
@@ -105,6 +106,15 @@ const char *gostat_version(void)
 void gostat_gosched(void)
 {
 	sys0(SYS_sched_yield);
+}
+
+size_t gostat_stack(char *buf, size_t len, bool all)
+{
+	struct fmt f;
+
+	fmt_init(&f, buf, len, -1);
+	goroutines_print(&f, all);
+	return f.len;
 }
 
 void gostat_goexit(void)

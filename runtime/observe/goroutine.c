@@ -32,6 +32,8 @@
 
 #include <string.h>
 
+enum { TRIES = 5 };
+
 /* Fork must not see a descriptor of ours that is open for a moment. */
 static void read_state(struct threadstate *s, int tid)
 {
@@ -177,4 +179,19 @@ void goroutines_free(struct goroutines *g)
 	grow_free(&g->mem);
 	grow_free(&g->frames);
 	g->n = 0;
+}
+
+void goroutines_print(struct fmt *out, bool all)
+{
+	struct goroutines g = GOROUTINES_INIT;
+	enum stw_result r = STW_LATE;
+
+	for (int i = 0; all && r == STW_LATE && i < TRIES; i++) {
+		r = goroutines_take(&g, true);
+		if (r == STW_OK)
+			goroutines_text(out, &g);
+		goroutines_free(&g);
+	}
+	if (r != STW_OK)
+		goroutines_self(out);
 }

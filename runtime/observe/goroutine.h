@@ -49,7 +49,7 @@ static inline const struct goroutine *goroutines_at(
  * and of all threads of the same; states are some microseconds older.
  *
  * Context: no lock of ours held, not in a signal handler. 20 microseconds and
- * a few for each thread at rest, 50 and 1 for each frame in all.
+ * one for each thread at rest, 50 and 1 for each frame in all.
  */
 enum stw_result goroutines_take(struct goroutines *g, bool self);
 
@@ -71,6 +71,12 @@ int goroutines_pprof(struct fmt *out, const struct goroutines *g,
  * the caller of gostat_stack() on. Context: not in a signal handler.
  */
 void goroutines_self(struct fmt *out);
+
+/*
+ * That, or with all every thread, the caller first; if they can't be stopped the
+ * caller alone. Context: as goroutines_take().
+ */
+void goroutines_print(struct fmt *out, bool all);
 
 /* What created threads, in the two formats. 0 or an errno value. */
 void threadcreate_text(struct fmt *out, const struct pprof_options *maps);

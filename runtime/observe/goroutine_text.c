@@ -245,6 +245,7 @@ int goroutines_grouped(struct fmt *out, const struct goroutines *g,
 			put_members(out, g, v, i);
 			fmt_char(out, '\n');
 		}
+	fmt_printf(out, "# stopped for %ld ns\n", (long)g->pause_ns);
 	put_maps(out, maps);
 	grow_free(&mem);
 	return out->error;

@@ -27,6 +27,7 @@
 
 #include <link.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 /* Frames of this library between here and r, at most. */
 enum { MAX_OWN = 32 };
@@ -227,7 +228,9 @@ static int walk_copy(struct dl_phdr_info *info UNUSED, size_t size UNUSED,
 	memcpy(f.reg, w->c->reg, sizeof(f.reg));
 	if (f.valid >> CFI_RA & 1)
 		w->n = walk(&f, &s, w->pc, w->max, &step);
-	w->whole = step == STEP_END;
+	/* Some programs are linked without the table of their first function. */
+	w->whole = step == STEP_END ||
+		(w->n && w->pc[w->n - 1] - getauxval(AT_ENTRY) < 64);
 	return 1;
 }
 

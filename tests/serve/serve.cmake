@@ -19,6 +19,23 @@ endfunction()
 serve_test(pprof mkprofile ${CMAKE_CURRENT_SOURCE_DIR}/support/profile.proto)
 serve_test(metrics mkmetrics)
 serve_test(trace mktrace)
+# Stacks of a program's threads, and of programs that are installed.
+if(TARGET gostat)
+	add_executable(threads_app serve/threads_app.c)
+	target_link_libraries(threads_app PRIVATE gostat_flags pthread)
+	target_include_directories(threads_app PRIVATE
+		${PROJECT_SOURCE_DIR}/runtime/include)
+	target_compile_options(threads_app PRIVATE -O1 -g -fno-builtin)
+	add_library(threads_lib MODULE serve/threads_lib.c)
+	target_link_libraries(threads_lib PRIVATE gostat_flags)
+	add_dependencies(threads_app threads_lib)
+	add_test(NAME serve.threads COMMAND Python3::Interpreter
+		${SERVE_DIR}/test_threads.py $<TARGET_FILE:gostat>
+		$<TARGET_FILE:threads_app> $<TARGET_FILE:threads_lib>
+		${CMAKE_CURRENT_SOURCE_DIR}/support/profile.proto)
+	set_tests_properties(serve.threads PROPERTIES LABELS serve
+		TIMEOUT 300)
+endif()
 # Its time-outs are real seconds, of which sanitizers leave too few.
 if(NOT GOSTAT_SANITIZE)
 	serve_test(httpd httpd_app)
