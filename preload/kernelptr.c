@@ -9,14 +9,23 @@
  * What the kernel can be asked for needs no wrapper (gc/kernelptr.c), so
  * timer_create and close have none.
  *
+ * One advice is not followed: MADV_DONTFORK for memory that can't be read
+ *(yet). V8 gives it for every page that it reserves, to make fork cheaper, and
+ *these pages hold what a cycle has to see: reading them in the pause would take
+ * longer than copying their page table. Who depends on it (a device reads the
+ * memory while the child writes) has memory there already.
+ *
  * epoll_ctl, sigqueue and madvise are system calls and nothing else, so they
  * are made here. The other two know libc's data and go on to libc.
  */
 #include "gc/kernelptr.h"
+#include "base/options.h"
 #include "gc/roots.h"
+#include "os/sandbox.h"
 #include "os/sysmem.h"
 #include "base/syscall.h"
 #include "preload/interpose.h"
+#include "profile/stackrange.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -90,8 +99,12 @@ API int madvise(void *p, size_t size, int advice)
 {
 	uintptr_t lo = (uintptr_t)p;
 	uintptr_t hi = ALIGN_UP(lo + size, (uintptr_t)OS_PAGE);
-	long ret = sys3(SYS_madvise, p, size, advice);
+	long ret;
 
+	if (advice == MADV_DONTFORK && size && options->gc != GC_OFF &&
+		!sandboxed && !stackrange_readable(lo))
+		advice = MADV_DOFORK; /* the same errors, else nothing */
+	ret = sys3(SYS_madvise, p, size, advice);
 	if (ret != 0)
 		return result(ret);
 	if (advice == MADV_DONTFORK || advice == MADV_WIPEONFORK)
