@@ -20,6 +20,13 @@
  * truth: thread__exit | 1/4242
  * truth: handler | 1/4242
  * truth: atexit | 1/4242
+ * truth: KILL | none status=-9 modes=exit,strict
+ * truth: HUP | 1/4242 status=-1
+ * truth: INT | 1/4242 status=-2
+ * truth: PIPE | 1/4242 status=-13
+ * truth: FPE | 1/4242 status=-8
+ * truth: bad_exec | 1/4242
+ * truth: none bad_exec | clean
  * truth: none return | clean
  * truth: none exit5 | clean status=5
  * truth: none _exit5 | clean status=5
@@ -108,6 +115,21 @@ static NOINLINE void die(void)
 		abort();
 	if (is("TERM"))
 		raise(SIGTERM);
+	if (is("HUP"))
+		raise(SIGHUP);
+	if (is("INT"))
+		raise(SIGINT);
+	if (is("PIPE"))
+		raise(SIGPIPE);
+	if (is("FPE"))
+		raise(SIGFPE);
+	if (is("KILL"))
+		raise(SIGKILL);
+	if (is("bad_exec")) {
+		execv("/nonexistent", again);
+		execv("/", again);
+		exit(0);
+	}
 	if (is("KILLED"))
 		kill(getpid(), SIGTERM);
 	if (is("SEGV"))
