@@ -54,8 +54,13 @@ static uint32_t nunforked; /* may count further */
 
 void roots_note_unforked(uintptr_t lo, uintptr_t hi)
 {
-	uint32_t i = add_relaxed(&nunforked, 1);
+	uint32_t i;
 
+	/* Programs unmap and map again; nobody tells us of that. */
+	for (i = 0; i < MIN(load_relaxed(&nunforked), UNFORKED); i++)
+		if (unforked[i].lo <= lo && unforked[i].hi >= hi)
+			return;
+	i = add_relaxed(&nunforked, 1);
 	if (i < UNFORKED)
 		unforked[i] = (struct gc_range){lo, hi};
 }
@@ -78,14 +83,6 @@ static void list_range(struct rootset *rs, uintptr_t lo, uintptr_t hi)
 		*r = (struct gc_range){lo, hi};
 }
 
-/* What of a private mapping is not copied. */
-static void list_unforked(struct rootset *rs, const struct procmap *v)
-{
-	for (uint32_t i = 0; i < MIN(load_relaxed(&nunforked), UNFORKED); i++)
-		list_range(rs, MAX(unforked[i].lo, v->lo),
-			MIN(unforked[i].hi, v->hi));
-}
-
 static bool is_device(const char *path)
 {
 	return !strncmp(path, "/dev/", 5) && strncmp(path, "/dev/shm/", 9) &&
@@ -105,15 +102,14 @@ bool roots_list_shared(struct rootset *rs)
 	while (procmaps_next(&m, &v)) {
 		if (!(v.prot & PROT_READ) || roots_ours(v.lo))
 			continue;
-		if (!v.shared)
-			list_unforked(rs, &v);
-		else if (!is_device(v.path))
+		if (v.shared && !is_device(v.path))
 			list_range(rs, v.lo, v.hi);
 	}
 	procmaps_close(&m);
-	if (rs->shared.n && !rs->buf)
+	/* Also where there is nothing yet: there may be by the stop. */
+	if (!rs->buf)
 		rs->buf = sysmem_map(NULL, ROOTS_BUF, SYS_GC);
-	if (rs->shared.n && !rs->buf)
+	if (!rs->buf)
 		rs->error = "no memory to freeze roots";
 	return !rs->error;
 }
@@ -172,20 +168,39 @@ static void freeze(
 	/* Else it is gone meanwhile, or can't be read by anybody. */
 }
 
+static void freeze_range(struct rootset *rs, struct pages *p,
+	const struct gc_range *r, size_t *budget)
+{
+	uintptr_t lo, hi;
+
+	if (r->lo >= r->hi)
+		return;
+	pages_begin(p, r->lo, r->hi, PAGES_ANY);
+	while (pages_next(p, &lo, &hi))
+		freeze(rs, lo, hi, budget);
+}
+
+/*
+ * What is not copied is asked for now: between the preparations and the stop
+ * V8 makes a page, asks for that, and keeps pointers in it. What has been
+ * unmapped since can't be read, and that is all.
+ */
 void roots_freeze_shared(struct rootset *rs)
 {
 	const struct gc_range *r = rs->shared.v;
+	uint32_t noted = load_relaxed(&nunforked);
 	size_t budget = FREEZE_BYTES;
 	struct pages p;
-	uintptr_t lo, hi;
 
-	if (!rs->shared.n)
+	/* Of these nothing but their number is known. */
+	if (noted > UNFORKED)
+		rs->shared_unfrozen += (uint64_t)(noted - UNFORKED) * OS_PAGE;
+	if (!rs->shared.n && !noted)
 		return;
 	pages_open(&p);
-	for (size_t i = 0; i < rs->shared.n; i++) {
-		pages_begin(&p, r[i].lo, r[i].hi, PAGES_ANY);
-		while (pages_next(&p, &lo, &hi))
-			freeze(rs, lo, hi, &budget);
-	}
+	for (size_t i = 0; i < rs->shared.n; i++)
+		freeze_range(rs, &p, &r[i], &budget);
+	for (uint32_t i = 0; i < MIN(noted, UNFORKED); i++)
+		freeze_range(rs, &p, &unforked[i], &budget);
 	pages_close(&p);
 }
