@@ -163,6 +163,11 @@ static bool copy(struct cycle *c)
 	c->job.copy = true;
 	c->job.mark.nworkers = gc_workers(c->reason);
 	c->snapshot.budget.copy_bytes = sysmem_physical() / COPY_SHARE;
+	/*
+	 * Who reclaims has a program that goes on allocating: the later the
+	 * verdict, the larger the heap.
+	 */
+	c->snapshot.urgent = c->reason == GC_FORCED || c->job.garbage;
 	symbols_prefork(); /* the helper may be looking something up */
 	done = snapshot_take(&c->snapshot, gcjob_run, &c->job);
 	symbols_postfork(false);

@@ -5,7 +5,7 @@
  *	program                         copy
  *	(stopped) clone ───────────────▶ own descriptor table, empty
  *	(goes on)                        own process group, folder "/"
- *	                                 low priority, first to be killed
+ *	                                 low priority or not, first to be killed
  *	                                 fn(arg)
  *	snapshot_wait ◀── futex, shared ─ result, state = DONE
  *	wait4(pid, __WALL) ◀──────────── exit
@@ -118,7 +118,7 @@ static void kill_me_first(void)
 	sys1(SYS_close, fd);
 }
 
-static void settle_in(void)
+static void settle_in(bool urgent)
 {
 	/* One byte: no core file, and no pipe to whoever collects them. */
 	struct rlimit core = {1, 1};
@@ -129,19 +129,24 @@ static void settle_in(void)
 	sys2(SYS_setpgid, 0, 0);
 	sys2(SYS_setrlimit, RLIMIT_CORE, &core);
 	sys2(SYS_prctl, PR_SET_NAME, "gostat-mark");
-	sys3(SYS_sched_setscheduler, 0, SCHED_BATCH, &none);
-	sys3(SYS_setpriority, PRIO_PROCESS, 0, NICE);
+	if (!urgent) {
+		sys3(SYS_sched_setscheduler, 0, SCHED_BATCH, &none);
+		sys3(SYS_setpriority, PRIO_PROCESS, 0, NICE);
+	}
 	cpus_use_all();
 	kill_me_first();
 }
 
-NORETURN static void be_the_copy(struct snapshot_shared *sh, int parent,
+NORETURN static void be_the_copy(struct snapshot *s, int parent,
 	int (*fn)(void *), void *arg)
 {
+	struct snapshot_shared *sh = s->shared;
+
+
 	sys2(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
 	/* It may have died before that. */
 	if (sys0(SYS_getppid) == parent) {
-		settle_in();
+		settle_in(s->urgent);
 		sh->result = fn(arg);
 		/* release [done]: all that fn has left in shared memory. */
 		store_release(&sh->done, 1);
@@ -194,7 +199,7 @@ bool snapshot_take(struct snapshot *s, int (*fn)(void *arg), void *arg)
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(all));
 	pid = sys6(SYS_clone, flags, 0, 0, 0, 0, 0);
 	if (pid == 0)
-		be_the_copy(s->shared, self, fn, arg);
+		be_the_copy(s, self, fn, arg);
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 	if (sys_failed(pid))
 		return refused(s, (int)-pid);

@@ -41,6 +41,7 @@ struct snapshot_budget {
 
 struct snapshot {
 	struct snapshot_budget budget; /* set by the caller, before or after */
+	bool urgent; /* somebody waits: the program's priority, not a low one */
 	int pid;		       /* of the copy; 0: none */
 	int error;		       /* errno value of a refused clone, or 0 */
 	int result;		       /* what fn returned */
