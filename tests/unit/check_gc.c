@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whole cycles in this very process, in a copy and in place, on random graphs
+ * whose fate is known; cycles in steps, abandoned, refused, forked away from;
+ * the order of what a cycle tells; when one is due.
+ */
+#include "gc/gc.h"
+#include "alloc/heap.h"
+#include "alloc/mheap.h"
+#include "alloc/stats.h"
+#include "base/options.h"
+#include "gc/gcpace.h"
+#include "gc/gcstats.h"
+#include "gc/snapshot.h"
+
+#include <check.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { NODES = 4000, EDGES = 4, ROOTS = 40, MAX_EVENTS = 64, SLACK = 40 };
+
+static void **volatile root[ROOTS];
+static uintptr_t hidden[NODES]; /* ~address: no marker takes that for one */
+static uint16_t edge[NODES][EDGES];
+static bool live[NODES];
+static size_t nlive;
+static uint64_t rng;
+
+static size_t below(size_t n)
+{
+	rng ^= rng << 13;
+	rng ^= rng >> 7;
+	rng ^= rng << 17;
+	return (size_t)(rng >> 16) % n;
+}
+
+static void reach(size_t i)
+{
+	if (live[i])
+		return;
+	live[i] = true;
+	nlive++;
+	for (int k = 0; k < EDGES; k++)
+		if (edge[i][k])
+			reach(edge[i][k]);
+}
+
+static void **node(size_t i)
+{
+	return (void **)~hidden[i];
+}
+
+/* Node 0 is nobody's: an edge 0 is none. */
+static void build(void)
+{
+	memset(live, 0, sizeof(live));
+	nlive = 0;
+	for (size_t i = 1; i < NODES; i++)
+		hidden[i] = ~(uintptr_t)memset(
+			heap_malloc(8 * (EDGES + below(40))), 0, 8 * EDGES);
+	for (size_t i = 1; i < NODES; i++)
+		for (int k = 0; k < EDGES; k++) {
+			edge[i][k] = below(6) ? 0 : (uint16_t)below(NODES);
+			node(i)[k] = edge[i][k] ? node(edge[i][k]) : NULL;
+		}
+	for (int i = 0; i < ROOTS; i++) {
+		size_t at = 1 + below(NODES - 1);
+
+		root[i] = node(at);
+		reach(at);
+	}
+}
+
+static NOINLINE void scrub(void)
+{
+	char below_us[65536];
+
+	memset(below_us, 0, sizeof(below_us));
+	__asm__ volatile("" : : "r"(below_us) : "memory");
+}
+
+static void *builder(void *unused)
+{
+	build();
+	scrub();
+	return unused;
+}
+
+/* On another thread: ours would keep addresses on its stack. */
+static void make_graph(void)
+{
+	pthread_t t;
+
+	rng = (uint64_t)time(NULL) | 1;
+	printf("seed %lu\n", rng);
+	ck_assert(!pthread_create(&t, NULL, builder, NULL));
+	pthread_join(t, NULL);
+}
+
+static void set(const char *variable)
+{
+	char *env[] = {(char *)(uintptr_t)variable, NULL};
+
+	options_parse(env, false);
+	gc_init();
+}
+
+static struct gcstats stats(void)
+{
+	static struct gcstats s;
+
+	gcstats_read(&s);
+	return s;
+}
+
+/*
+ * The library's own data are this program's globals here and may hold an
+ * address or two, from which a few nodes follow.
+ */
+static bool is_rest(uint64_t n)
+{
+	uint64_t rest = NODES - 1 - nlive;
+
+	return n <= rest && n + SLACK >= rest;
+}
+
+static uint64_t leaked(void)
+{
+	const struct leaks *l = gc_leaks();
+	uint64_t n;
+
+	ck_assert_ptr_nonnull(l);
+	n = l->objects[LEAK_DIRECT] + l->objects[LEAK_INDIRECT];
+	gc_leaks_done();
+	return n;
+}
+
+static void finds_leaks(void)
+{
+	make_graph();
+	ck_assert_ptr_null(gc_cycle(GC_FORCED, true));
+	ck_assert(is_rest(leaked()));
+	ck_assert(is_rest(stats().leaked_objects));
+	ck_assert_uint_eq(stats().numgc, 1);
+	ck_assert_uint_eq(stats().cycles[GC_FORCED][GC_COMPLETED], 1);
+	ck_assert_uint_gt(stats().pause_ns[0], 0);
+	/* Freed, they are no leaks any more. */
+	for (size_t i = 1; i < NODES; i++)
+		if (!live[i])
+			heap_free(node(i));
+	ck_assert_ptr_null(gc_cycle(GC_FORCED, true));
+	ck_assert_uint_eq(leaked(), 0);
+}
+
+START_TEST(test_copy)
+{
+	gc_init();
+	ck_assert_ptr_null(gc_leaks());
+	gc_leaks_done();
+	finds_leaks();
+}
+END_TEST
+
+START_TEST(test_in_place)
+{
+	set("GODEBUG=gcstoptheworld=1");
+	finds_leaks();
+}
+END_TEST
+
+START_TEST(test_refused)
+{
+	gc_init();
+	snapshot_refuse = EAGAIN;
+	finds_leaks(); /* a small heap is marked in place then */
+}
+END_TEST
+
+START_TEST(test_off)
+{
+	set("GOSTAT_GC=off");
+	ck_assert_str_eq(gc_cycle(GC_FORCED, true), "GOSTAT_GC=off");
+	ck_assert_uint_eq(stats().numgc, 0);
+	ck_assert_uint_eq(stats().cycles[GC_FORCED][GC_REFUSED], 1);
+	ck_assert_int_eq(gc_set_percent(50), -1);
+}
+END_TEST
+
+static uint64_t objects_out(void)
+{
+	struct heapstats h;
+
+	heapstats_read(&h);
+	return h.objects;
+}
+
+static void reclaims(void)
+{
+	uint64_t before, gone;
+
+	make_graph();
+	before = objects_out();
+	ck_assert_ptr_null(gc_cycle(GC_FORCED, false));
+	gone = stats().reclaimed_objects;
+	ck_assert(is_rest(gone));
+	ck_assert_uint_eq(objects_out(), before - gone);
+	for (size_t i = 1; i < NODES; i++)
+		for (int k = 0; live[i] && k < EDGES; k++)
+			ck_assert_ptr_eq(node(i)[k],
+				edge[i][k] ? node(edge[i][k]) : NULL);
+	ck_assert_ptr_null(gc_cycle(GC_FORCED, false));
+	ck_assert(is_rest(stats().reclaimed_objects));
+}
+
+START_TEST(test_reclaim)
+{
+	set("GOSTAT_GC=reclaim");
+	reclaims();
+}
+END_TEST
+
+/* -------- steps -------- */
+
+static const char *finish(void)
+{
+	const char *error = NULL;
+
+	while (gc_look(&error) == GC_RUNNING)
+		usleep(200);
+	return error;
+}
+
+START_TEST(test_steps)
+{
+	const char *error;
+
+	gc_init();
+	make_graph();
+	ck_assert_int_eq(gc_begin(GC_HEAP, true, &error), GC_RUNNING);
+	ck_assert_int_eq(gc_begin(GC_HEAP, true, &error), GC_BUSY);
+	ck_assert_uint_eq(stats().numgc, 0);
+	ck_assert_ptr_null(finish());
+	ck_assert(is_rest(leaked()));
+	ck_assert_uint_eq(stats().cycles[GC_HEAP][GC_COMPLETED], 1);
+	ck_assert_uint_eq(stats().numforced, 0);
+}
+END_TEST
+
+START_TEST(test_abandon)
+{
+	const char *error;
+
+	gc_init();
+	gc_abandon(); /* nothing to end */
+	make_graph();
+	ck_assert_int_eq(gc_begin(GC_FORCED, true, &error), GC_RUNNING);
+	gc_abandon();
+	error = finish();
+	/* It may have been done before that. */
+	if (error) {
+		ck_assert_str_eq(error, "the copy of the process was killed");
+		ck_assert_uint_eq(stats().cycles[GC_FORCED][GC_ABORTED], 1);
+	}
+	ck_assert_int_eq(waitpid(-1, NULL, __WALL), -1);
+	ck_assert_int_eq(errno, ECHILD);
+	ck_assert_ptr_null(gc_cycle(GC_FORCED, true));
+	ck_assert(is_rest(leaked()));
+}
+END_TEST
+
+/* The child has the heap, but neither the cycle nor its findings. */
+START_TEST(test_fork)
+{
+	const char *error;
+	int status, pid;
+
+	gc_init();
+	make_graph();
+	ck_assert_ptr_null(gc_cycle(GC_FORCED, true));
+	ck_assert_int_eq(gc_begin(GC_FORCED, true, &error), GC_RUNNING);
+	gc_prefork();
+	pid = fork();
+	if (pid == 0) {
+		gc_postfork_child();
+		if (stats().numgc || gc_leaks())
+			_exit(1);
+		gc_leaks_done();
+		if (gc_cycle(GC_FORCED, true))
+			_exit(2);
+		_exit(is_rest(leaked()) ? 7 : 3);
+	}
+	gc_postfork_parent();
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 7);
+	ck_assert_ptr_null(finish());
+	ck_assert_uint_eq(stats().numgc, 2);
+	ck_assert(is_rest(leaked()));
+}
+END_TEST
+
+/* The end of the process does not wait for a cycle of somebody else's. */
+static void *at_the_end(void *error)
+{
+	*(const char **)error = gc_cycle(GC_EXIT, true);
+	return NULL;
+}
+
+START_TEST(test_exit)
+{
+	int pid, status;
+
+	gc_init();
+	make_graph();
+	pid = fork(); /* the world will not go on */
+	if (pid == 0)
+		_exit(gc_cycle(GC_EXIT, true) ? 1
+			: is_rest(leaked()) ? 7 : 2);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 7);
+}
+END_TEST
+
+START_TEST(test_exit_amid)
+{
+	const char *error, *end = "not yet";
+	pthread_t t;
+	int pid, status;
+
+	gc_init();
+	make_graph();
+	pid = fork();
+	if (pid == 0) {
+		/* This thread will not look again: it is as good as dead. */
+		if (gc_begin(GC_FORCED, true, &error) != GC_RUNNING)
+			_exit(1);
+		pthread_create(&t, NULL, at_the_end, &end);
+		pthread_join(t, NULL);
+		_exit(end && strcmp(end, "a cycle is under way for ever") == 0
+				? 7 : 2);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 7);
+}
+END_TEST
+
+/* The thread whose cycle it is can take it over: from a signal's handler. */
+START_TEST(test_exit_own)
+{
+	const char *error;
+	int pid, status;
+
+	gc_init();
+	make_graph();
+	pid = fork();
+	if (pid == 0) {
+		if (gc_begin(GC_FORCED, true, &error) != GC_RUNNING)
+			_exit(1);
+		_exit(gc_cycle(GC_EXIT, true) ? 2
+			: is_rest(leaked()) ? 7 : 3);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 7);
+}
+END_TEST
+
+/* -------- two at a time -------- */
+
+static int inside;
+
+static void on_event(enum gc_event e, uint64_t a UNUSED, uint64_t b UNUSED)
+{
+	if (e == GC_EVENT_START)
+		ck_assert_int_eq(__atomic_fetch_add(&inside, 1,
+			__ATOMIC_SEQ_CST), 0); /* seq_cst: a test */
+	if (e == GC_EVENT_DONE)
+		__atomic_fetch_sub(&inside, 1, __ATOMIC_SEQ_CST);
+}
+
+static void *ask(void *unused)
+{
+	for (int i = 0; i < 10; i++)
+		ck_assert_ptr_null(gc_cycle(GC_FORCED, true));
+	return unused;
+}
+
+START_TEST(test_one_at_a_time)
+{
+	pthread_t t[4];
+
+	gc_init();
+	gc_hooks.event = on_event;
+	make_graph();
+	for (int i = 0; i < 4; i++)
+		ck_assert(!pthread_create(&t[i], NULL, ask, NULL));
+	for (int i = 0; i < 4; i++)
+		pthread_join(t[i], NULL);
+	ck_assert_uint_eq(stats().numgc, 40);
+	ck_assert_int_eq(inside, 0);
+	ck_assert(is_rest(leaked()));
+}
+END_TEST
+
+static enum gc_event seen[MAX_EVENTS];
+static unsigned nseen;
+
+static void note_event(enum gc_event e, uint64_t a, uint64_t b UNUSED)
+{
+	ck_assert_uint_lt(nseen, MAX_EVENTS);
+	if (e == GC_EVENT_START)
+		ck_assert_uint_eq(a, GC_FORCED);
+	if (e == GC_EVENT_GO)
+		ck_assert_uint_gt(a, 0);
+	seen[nseen++] = e;
+}
+
+START_TEST(test_events)
+{
+	static const enum gc_event order[] = {GC_EVENT_START, GC_EVENT_STOP,
+		GC_EVENT_GO, GC_EVENT_MARK, GC_EVENT_MARKED, GC_EVENT_SWEEP,
+		GC_EVENT_SWEPT, GC_EVENT_GOAL, GC_EVENT_DONE};
+
+	set("GOSTAT_GC=reclaim");
+	make_graph();
+	gc_hooks.event = note_event;
+	ck_assert_ptr_null(gc_cycle(GC_FORCED, false));
+	ck_assert_uint_eq(nseen, NELEM(order));
+	ck_assert_mem_eq(seen, order, sizeof(order));
+}
+END_TEST
+
+/* -------- when -------- */
+
+static int requests;
+
+static void request(void)
+{
+	requests++;
+}
+
+START_TEST(test_due)
+{
+	enum gc_reason reason;
+	int64_t again;
+	void **all = NULL;
+
+	gc_hooks.request = request;
+	set("GOGC=100");
+	ck_assert(!gc_due(&reason, &again));
+	ck_assert_int_lt(again, INT64_MAX); /* two minutes */
+	while (!requests) {
+		void **p = memset(heap_malloc(4096), 0, 4096);
+
+		*p = all;
+		all = p;
+	}
+	ck_assert(gc_due(&reason, &again));
+	ck_assert_int_eq(reason, GC_HEAP);
+	ck_assert_ptr_null(gc_cycle(reason, false));
+	ck_assert_uint_gt(stats().next_gc, 7 << 20);
+	ck_assert_uint_eq(stats().next_gc, gcpace_goal());
+	ck_assert(!gc_due(&reason, &again));
+	/* The child's allocator asks at the same size as its parent's. */
+	mheap.gc_pages = SIZE_MAX;
+	gc_prefork();
+	gc_postfork_child();
+	ck_assert_uint_eq(mheap.gc_pages, gcpace_goal() / PAGE_SIZE);
+	ck_assert_int_eq(gc_set_percent(-1), 100);
+	ck_assert_uint_eq(stats().next_gc, UINT64_MAX);
+	ck_assert(!gc_due(&reason, &again));
+	ck_assert_int_eq(again, INT64_MAX);
+	ck_assert_ptr_nonnull(all);
+}
+END_TEST
+
+/* A cycle that is due and can't be had is put off, not tried for ever. */
+START_TEST(test_put_off)
+{
+	static char *big;
+	enum gc_reason reason;
+	int64_t again;
+
+	set("GOGC=100");
+	big = heap_malloc(80 << 20); /* too large to be marked in place */
+	snapshot_refuse = EAGAIN;
+	ck_assert(gc_due(&reason, &again));
+	ck_assert_ptr_nonnull(gc_cycle(reason, false));
+	ck_assert_uint_eq(stats().cycles[GC_HEAP][GC_REFUSED], 1);
+	ck_assert(!gc_due(&reason, &again));
+	ck_assert_uint_ge(gcpace_goal(), 160 << 20);
+	snapshot_refuse = 0;
+	ck_assert_ptr_null(gc_cycle(GC_FORCED, false));
+	heap_free(big);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("gc");
+	TCase *t = tcase_create("gc");
+	SRunner *r = srunner_create(s);
+	int failed;
+
+	tcase_set_timeout(t, 120);
+	tcase_add_test(t, test_copy);
+	tcase_add_test(t, test_in_place);
+	tcase_add_test(t, test_refused);
+	tcase_add_test(t, test_off);
+	tcase_add_test(t, test_reclaim);
+	tcase_add_test(t, test_steps);
+	tcase_add_test(t, test_abandon);
+	tcase_add_test(t, test_fork);
+	tcase_add_test(t, test_exit);
+	tcase_add_test(t, test_exit_amid);
+	tcase_add_test(t, test_exit_own);
+	tcase_add_test(t, test_one_at_a_time);
+	tcase_add_test(t, test_events);
+	tcase_add_test(t, test_due);
+	tcase_add_test(t, test_put_off);
+	suite_add_tcase(s, t);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}
