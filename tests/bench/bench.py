@@ -48,6 +48,8 @@ def parse_args():
                    help="cost of 200 starts of /bin/true")
     p.add_argument("--idle", action="store_true",
                    help="memory kept after a burst of 512 MiB")
+    p.add_argument("--gc", action="store_true",
+                   help="pauses and cost of cycles of the collector")
     p.add_argument("--serve", action="store_true",
                    help="latency and cost of being scraped over the socket")
     p.add_argument("--leakcheck", nargs="?", const="", metavar="PEERS",
@@ -150,6 +152,10 @@ def main():
     if args.leakcheck is not None:
         return leakcheck.print_leakcheck(
             bench_of(args), compare, chosen, args.only, args.rounds)
+    if args.gc:
+        if not library:
+            sys.exit(f"bench: no libgostat.so in {args.build_dir}")
+        return probes.print_gc(bench_of(args), library)
     if args.serve:
         return serve.print_serve(bench_of(args), library, args.quick)
     everything = rows.select(args.only)

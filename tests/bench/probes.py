@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is not a row: the cost of a start, the memory an idle process keeps."""
+"""What is not a row: a start, what an idle process keeps, cycles."""
 from statistics import mean
 
 import measure
@@ -11,6 +11,12 @@ BLOCK = 20        # starts in a row under one allocator
 BURST_MIB = 512
 IDLE_SECONDS = 10
 STAGES = ("peak", "after", "idle", "again")
+CYCLES = (("1 GiB", "1024 0 9"),
+          ("1 GiB, 16 threads asleep", "1024 16 9 idle"),
+          ("1 GiB, 16 threads at work", "1024 16 9"),
+          ("64 MiB, 1000 threads asleep", "64 1000 9 idle"),
+          ("1 GiB, 64 MiB of it written to", "1024 0 9 hot 64"))
+FIGURES = ("pause_ms", "pause_max_ms", "ns_per_object", "hot_extra_ms")
 
 
 def block_of_starts(bench, allocator):
@@ -74,4 +80,23 @@ def print_idle(bench, chosen):
         f"Resident MiB around a burst of {BURST_MIB} MiB of small blocks",
         ["allocator", "", "at the peak", "all freed",
          f"{IDLE_SECONDS} s idle", "1000 pairs on"], lines))
+    return bool(failed)
+
+
+def print_gc(bench, library):
+    """Pauses and CPU time of cycles, one heap after the other."""
+    lines, failed = [], 0
+    for what, args in CYCLES:
+        launch = measure.Launch(bench, library,
+                                [f"{bench.bin}/pause", *args.split()], {})
+        try:
+            launch.finish()
+            v = dict(x.split() for x in launch.out.decode().splitlines())
+            lines.append([what, "", *(v.get(f, "-") for f in FIGURES)])
+        except measure.Failed as why:
+            failed += 1
+            lines.append([what, str(why), *("-" for _ in FIGURES)])
+    print(report.layout(
+        "Cycles of the collector, CPU time of the program and the copy",
+        ["heap", "", "pause ms", "longest", "ns/object", "writes, ms"], lines))
     return bool(failed)
