@@ -41,6 +41,13 @@ if(NOT GOSTAT_SANITIZE)
 	serve_test(httpd httpd_app)
 endif()
 
+# Cycles of a real program.
+if(TARGET gostat AND NOT GOSTAT_SANITIZE)
+	add_test(NAME serve.gc COMMAND Python3::Interpreter
+		${SERVE_DIR}/test_gc.py $<TARGET_FILE:gostat>)
+	set_tests_properties(serve.gc PROPERTIES LABELS serve TIMEOUT 200)
+endif()
+
 # A real Prometheus, socat's relay, and what tools/dashboards has for them.
 if(TARGET gostat AND NOT GOSTAT_SANITIZE)
 	add_test(NAME serve.prometheus COMMAND Python3::Interpreter
