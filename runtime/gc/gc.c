@@ -48,6 +48,7 @@ static struct {
 	int pid;	  /* of the process that has made the copy */
 	bool marking;	  /* the copy does; the owner holds no lock */
 	bool ending;	  /* a running cycle should give up */
+	int64_t begun_ns, last_ns; /* of the cycle; how long the last one took */
 	struct lock lock;
 	struct cycle cycle;
 } gc = {.lock = LOCK_INIT(LOCK_GC)};
@@ -148,6 +149,7 @@ static const char *finish(const char *error)
 	gcjob_free(&c->job);
 	roots_free(&c->roots);
 	gc.marking = false;
+	store_relaxed(&gc.last_ns, clock_mono_ns() - gc.begun_ns);
 	gc_event(GC_EVENT_DONE, 0, 0);
 	unlock(&gc.lock);
 	release();
@@ -170,6 +172,7 @@ static enum gc_progress begin(
 		return GC_ENDED;
 	}
 	clear(reason, leaks);
+	gc.begun_ns = clock_mono_ns();
 	gc_event(GC_EVENT_START, reason, 0);
 	*error = gcstop(c);
 	if (!*error && !c->in_place) {
@@ -286,6 +289,23 @@ int gc_set_percent(int percent)
 	if (percent >= 0 && gc_hooks.request)
 		gc_hooks.request();
 	return old;
+}
+
+void gc_look_at_limit(void)
+{
+	uint64_t before;
+
+	lock(&gc.lock);
+	before = gcpace_goal();
+	gcpace_set_ceiling(gcpoll_ceiling());
+	if (gcpace_goal() != before)
+		publish_goal();
+	unlock(&gc.lock);
+}
+
+int64_t gc_last_ns(void)
+{
+	return load_relaxed(&gc.last_ns);
 }
 
 void gc_init(void)

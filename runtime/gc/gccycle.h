@@ -52,6 +52,13 @@ void gcpoll_start(void);
 /* Nanoseconds since then. */
 int64_t gcpoll_age_ns(void);
 
+/* gcpoll.c: HeapAlloc at which GOMEMLIMIT calls for a cycle, now. */
+uint64_t gcpoll_ceiling(void);
+
+/* gc.c: that has changed, maybe. And how long the last cycle took. */
+void gc_look_at_limit(void);
+int64_t gc_last_ns(void);
+
 static inline void gc_event(enum gc_event e, uint64_t a, uint64_t b)
 {
 	if (gc_hooks.event)

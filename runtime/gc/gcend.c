@@ -128,6 +128,7 @@ static void count(const struct cycle *c, const struct gcjob_result *r,
 {
 	struct gcstats *s = gcstats_begin();
 
+	gcpace_set_ceiling(gcpoll_ceiling());
 	gcpace_marked(r->live_bytes, r->stack_bytes + r->global_bytes);
 	gcstats_cycle(s, c->reason == GC_FORCED, (uint64_t)c->pause_ns,
 		(uint64_t)clock_unix_ns());

@@ -3,6 +3,7 @@
  * gcpace: see the header.
  *
  *	goal = live + (live + roots) * GOGC / 100, at least 4 MiB * GOGC / 100
+ *	       but at most what GOMEMLIMIT leaves for the heap
  *
  * The allocator can't add up HeapAlloc all the time. It compares the pages in
  * use, which it knows, with mheap.gc_pages whenever a span is made; they are
@@ -19,27 +20,51 @@ enum { MIN_HEAP = 4 << 20 }; /* at GOGC=100; Go's heapminimum */
 static struct gcpace {
 	int percent;	      /* negative: off */
 	uint64_t live, roots; /* of the last cycle */
+	uint64_t ceiling;
 	uint64_t goal;
-} pace = {-1, 0, 0, UINT64_MAX};
+	bool by_limit; /* goal is the ceiling */
+} pace = {-1, 0, 0, UINT64_MAX, UINT64_MAX, false};
 
 static uint64_t share(uint64_t bytes, uint64_t percent)
 {
 	return (uint64_t)((unsigned __int128)bytes * percent / 100);
 }
 
-static void set_goal(void)
+static uint64_t goal_by_percent(void)
 {
 	uint64_t percent = (uint64_t)pace.percent, goal;
 
-	if (pace.percent < 0) {
-		store_relaxed(&pace.goal, UINT64_MAX);
-		store_relaxed(&mheap.gc_pages, SIZE_MAX);
-		return;
-	}
+	if (pace.percent < 0)
+		return UINT64_MAX;
 	goal = pace.live + share(pace.live + pace.roots, percent);
-	goal = MAX(goal, share(MIN_HEAP, percent));
+	return MAX(goal, share(MIN_HEAP, percent));
+}
+
+static void set_goal(void)
+{
+	uint64_t goal = goal_by_percent();
+	uint64_t ceiling = MAX(pace.ceiling, pace.live);
+
+	pace.by_limit = ceiling < goal;
+	if (pace.by_limit)
+		goal = ceiling;
 	store_relaxed(&pace.goal, goal);
-	store_relaxed(&mheap.gc_pages, (size_t)(goal >> PAGE_SHIFT));
+	store_relaxed(&mheap.gc_pages, goal == UINT64_MAX
+			? SIZE_MAX
+			: (size_t)(goal >> PAGE_SHIFT));
+}
+
+void gcpace_set_ceiling(uint64_t heap_alloc)
+{
+	if (heap_alloc == pace.ceiling)
+		return;
+	pace.ceiling = heap_alloc;
+	set_goal();
+}
+
+bool gcpace_by_limit(void)
+{
+	return load_relaxed(&pace.by_limit);
 }
 
 int gcpace_set_percent(int percent)

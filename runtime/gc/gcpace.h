@@ -17,6 +17,15 @@ int gcpace_percent(void);
 /* A cycle has ended; bytes that it found reachable, and of roots. */
 void gcpace_marked(uint64_t live, uint64_t roots);
 
+/*
+ * GOMEMLIMIT's share: a cycle is due at this HeapAlloc at the latest, but not
+ * below what the last one found reachable. UINT64_MAX: no limit.
+ */
+void gcpace_set_ceiling(uint64_t heap_alloc);
+
+/* Is it that which sets the goal? */
+bool gcpace_by_limit(void);
+
 /* A cycle was due at this size, and had no result: next time, then. */
 void gcpace_put_off(uint64_t heap_alloc);
 

@@ -22,7 +22,12 @@
 #include "os/tasks.h"
 
 #define PERIOD_NS INT64_C(120000000000) /* Go's forcegcperiod */
-#define LIMIT_NS INT64_C(1000000000)	/* between cycles near the limit */
+
+enum {
+	HEADROOM = 3, /* percent of the limit; Go's */
+	SHARE = 4,    /* times what a cycle takes, between two at the limit */
+	PAUSE_NS = 10000000, /* and at least that */
+};
 
 static struct {
 	int64_t started_ns; /* the library, monotonic */
@@ -56,44 +61,63 @@ int gc_set_workers(int n)
 	return old ? old : (int)cpus_usable();
 }
 
-/* Near GOMEMLIMIT with something to reclaim. */
-static bool limit_near(void)
+/*
+ * Go's formula: what the limit leaves for HeapAlloc when all that is not it is
+ * taken off, and what is over the limit already, and some headroom.
+ */
+uint64_t gcpoll_ceiling(void)
 {
 	int64_t limit = limits_set_memory(-1);
+	uint64_t max = (uint64_t)limit, ready, other;
+	struct heapstats h;
 
-	return options->gc == GC_RECLAIM && limit != INT64_MAX &&
-	       mheap_mapped_ready() > (uint64_t)limit / 20 * 19;
+	if (options->gc != GC_RECLAIM || limit == INT64_MAX)
+		return UINT64_MAX;
+	heapstats_read(&h);
+	ready = mheap_mapped_ready();
+	other = h.idle - h.released + h.alloc;
+	other = ready > other ? ready - other : 0;
+	other += ready > max ? ready - max : 0;
+	other += MAX(max / 100 * HEADROOM, (uint64_t)MIB);
+	return max > other ? max - other : 0;
 }
 
-/* 0: at no time. */
-static int64_t period_ns(void)
+/*
+ * Where what is live does not fit under the limit a cycle would be due all the
+ * time; they are kept apart by a multiple of what one takes.
+ */
+static bool too_soon(int64_t now, int64_t *again_ns)
 {
-	if (options->gc == GC_RECLAIM && limits_set_memory(-1) != INT64_MAX)
-		return LIMIT_NS;
-	return gcpace_percent() >= 0 ? PERIOD_NS : 0;
+	int64_t next = poll.last_ns + MAX(SHARE * gc_last_ns(), PAUSE_NS);
+
+	if (!gcpace_by_limit() || now >= next)
+		return false;
+	*again_ns = next;
+	return true;
 }
 
 bool gc_due(enum gc_reason *reason, int64_t *again_ns)
 {
-	int64_t now = clock_mono_ns(), period = period_ns();
+	int64_t now = clock_mono_ns();
+	bool paced = gcpace_percent() >= 0;
 	struct heapstats h;
-	bool due = true;
 
+	gc_look_at_limit();
+	*again_ns = paced ? poll.last_ns + PERIOD_NS : INT64_MAX;
 	heapstats_read(&h);
-	if (gcpace_reached(h.alloc))
-		*reason = GC_HEAP;
-	else if (limit_near() && now - poll.last_ns > LIMIT_NS)
-		*reason = GC_LIMIT;
-	else if (gcpace_percent() >= 0 && now - poll.last_ns >= PERIOD_NS)
+	if (gcpace_reached(h.alloc)) {
+		*reason = gcpace_by_limit() ? GC_LIMIT : GC_HEAP;
+		if (too_soon(now, again_ns))
+			return false;
+	} else if (paced && now >= *again_ns) {
 		*reason = GC_PERIODIC;
-	else
-		due = false;
-	if (due)
-		poll.last_ns = now;
-	*again_ns = !period ? INT64_MAX
-		    : period == LIMIT_NS ? now + period
-					 : poll.last_ns + period;
-	return due;
+	} else {
+		return false;
+	}
+	poll.last_ns = now;
+	if (paced)
+		*again_ns = now + PERIOD_NS;
+	return true;
 }
 
 static void on_goal(void)
