@@ -15,6 +15,7 @@
 #include "gc/roots.h"
 #include "observe/goroutine.h"
 #include "observe/heapprofile.h"
+#include "observe/gcrun.h"
 #include "observe/memstats.h"
 #include "observe/tracefile.h"
 #include "os/syscall.h"
@@ -36,7 +37,11 @@ void gostat_free_os_memory(void)
 
 int64_t gostat_set_memory_limit(int64_t bytes)
 {
-	return limits_set_memory(bytes);
+	int64_t old = limits_set_memory(bytes);
+
+	if (bytes >= 0)
+		gcrun_look();
+	return old;
 }
 
 size_t gostat_set_max_heap(size_t bytes)

@@ -225,11 +225,6 @@ void gcrun_at_end(void)
 
 /* -------- what cycles tell -------- */
 
-static void on_goal(void)
-{
-	want(WANT_DUE);
-}
-
 static void on_trace(const char *line, size_t n)
 {
 	sys3(SYS_write, STDERR_FILENO, line, n);
@@ -304,7 +299,7 @@ void gcrun_init(void)
 {
 	_Static_assert((int)METRICS_PERIODIC == (int)GC_PERIODIC, "order");
 	_Static_assert((int)METRICS_REFUSED == (int)GC_REFUSED, "order");
-	gc_hooks.request = on_goal;
+	gc_hooks.request = gcrun_look;
 	gc_hooks.finalizers = finalthread_wake;
 	gc_hooks.trace = on_trace;
 	gc_hooks.event = on_event;
@@ -328,11 +323,16 @@ bool gcrun_needed(void)
 	       actions & (ACTION_GC | ACTION_LEAKS);
 }
 
+void gcrun_look(void)
+{
+	want(WANT_DUE);
+}
+
 bool gcrun_start(void)
 {
 	if (!helper_start())
 		return false;
-	want(WANT_DUE);
+	gcrun_look();
 	return true;
 }
 

@@ -21,6 +21,12 @@ bool gcrun_needed(void);
 bool gcrun_start(void);
 
 /*
+ * A limit has changed: a cycle may be due. With GOSTAT_GC=reclaim the helper is
+ * there. Context: anywhere.
+ */
+void gcrun_look(void);
+
+/*
  * Begin a full cycle, or join one that has not begun yet; the ticket is given
  * to gcrun_done() until that says yes. leaks: sort and keep what is found, also
  * when it is going to be reclaimed. Context: the helper.

@@ -175,7 +175,7 @@ static enum route_result route_memlimit(struct exchange *x)
 	if (!value || !optparse_memlimit(value, &limit, NULL) || limit < 0)
 		return route_error(x, 400,
 			"the body is a size like 512MiB, or off");
-	fmt_printf(&x->out, "%ld\n", limits_set_memory(limit));
+	fmt_printf(&x->out, "%ld\n", gostat_set_memory_limit(limit));
 	return ROUTE_DONE;
 }
 

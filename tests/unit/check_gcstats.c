@@ -145,6 +145,22 @@ START_TEST(test_pace)
 	ck_assert_uint_le(mheap.gc_pages, 181 * mib / PAGE_SIZE);
 	ck_assert(gcpace_reached(160 * mib));
 	ck_assert_uint_eq(mheap.gc_pages, SIZE_MAX);
+	/* A limit counts where it is nearer, and not below what lives. */
+	gcpace_marked(100 * mib, 0);
+	gcpace_set_ceiling(200 * mib);
+	ck_assert_uint_eq(gcpace_goal(), 150 * mib);
+	ck_assert(!gcpace_by_limit());
+	gcpace_set_ceiling(120 * mib);
+	ck_assert_uint_eq(gcpace_goal(), 120 * mib);
+	ck_assert(gcpace_by_limit());
+	ck_assert_uint_eq(mheap.gc_pages, 120 * mib / PAGE_SIZE);
+	gcpace_set_ceiling(50 * mib);
+	ck_assert_uint_eq(gcpace_goal(), 100 * mib);
+	gcpace_set_ceiling(UINT64_MAX);
+	ck_assert_uint_eq(gcpace_goal(), 150 * mib);
+	/* No result at 170: as if all of that lived. */
+	gcpace_put_off(170 * mib);
+	ck_assert_uint_eq(gcpace_goal(), 255 * mib);
 	gcpace_set_percent(-5);
 	ck_assert_int_eq(gcpace_percent(), -1);
 	ck_assert_uint_eq(mheap.gc_pages, SIZE_MAX);
