@@ -230,6 +230,18 @@ GOSTAT_API int gostat_trace_start(int fd);
 GOSTAT_API void gostat_trace_stop(void);
 
 /*
+ * Have fn(state, arg) called when memory becomes scarce: when 90 % of the
+ * nearest limit are used, and then once a second while that lasts. It is looked
+ * for where the heap grows, and now and then. fn runs on a thread of the
+ * library's and may do what the program's threads may; it should give up what
+ * the program can do without. A forked child is told nothing until it registers
+ * fn itself. 0, or -1 and errno: EINVAL (no fn), ENOMEM (32 have been
+ * registered), EAGAIN (no thread). No counterpart.
+ */
+GOSTAT_API int gostat_on_memory_pressure(
+	void (*fn)(const struct gostat_pressure *state, void *arg), void *arg);
+
+/*
  * CPUs that this process could use when it started; later changes of its
  * affinity do not show. At least 1. Async-signal-safe. runtime.NumCPU.
  */

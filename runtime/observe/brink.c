@@ -32,7 +32,6 @@
  * each dump (the template was the question; GOSTAT_VERBOSE says it).
  */
 #include "observe/brink.h"
-#include "alloc/limits.h"
 #include "alloc/scavenge.h"
 #include "base/atomics.h"
 #include "base/fatal.h"
@@ -59,6 +58,8 @@ static struct brink {
 	uint64_t last_ms; /* when a dump began; 0: never */
 	uint64_t number;
 	void *reserve;
+	bool watching;
+	void (*tell)(const struct limits_state *s);
 } brink;
 
 static void take_reserve(void)
@@ -98,15 +99,22 @@ static void write_both(void)
 	take_reserve();
 }
 
-/* Is it a minute since the last one? Then this is the next. */
+/* Is it a minute since the last one? */
+static bool is_time(void)
+{
+	uint64_t last = load_relaxed(&brink.last_ms);
+
+	return options->oom_dump && !sandboxed &&
+	       (!last || scavenge_now_ms() - last >= PERIOD_MS);
+}
+
+/* Then this is the next; false: another thread's is. */
 static bool begin(void)
 {
 	uint64_t last = load_relaxed(&brink.last_ms);
-	uint64_t now = scavenge_now_ms() | 1;
 
-	if (sandboxed || (last && now - last < PERIOD_MS))
-		return false;
-	return cas_relaxed(&brink.last_ms, &last, now);
+	return is_time() &&
+	       cas_relaxed(&brink.last_ms, &last, scavenge_now_ms() | 1);
 }
 
 static bool is_near(const struct limits_state *s)
@@ -119,21 +127,23 @@ static void look(void)
 	static const char *const names[] = {
 		"GOMEMLIMIT", "GOSTAT_MAXHEAP", "the cgroup's limit"};
 	static bool looking;
-	uint64_t last = load_relaxed(&brink.last_ms);
+	void (*tell)(const struct limits_state *) = load_relaxed(&brink.tell);
 	struct limits_state s;
-	bool near;
+	bool any;
 
-	if (sandboxed || (last && scavenge_now_ms() - last < PERIOD_MS))
+	if (sandboxed || !(tell || is_time()))
 		return;
 	/* acquire [looking]: what the one before has noted in limits.c. */
 	if (xchg_acquire(&looking, true))
 		return;
 	helper_fds_lock();
-	near = limits_nearest(&s) && is_near(&s);
+	any = limits_nearest(&s);
 	helper_fds_unlock();
+	if (any && tell)
+		tell(&s);
 	/* release [looking]: for the next one. */
 	store_release(&looking, false);
-	if (!near || !begin())
+	if (!any || !is_near(&s) || !begin())
 		return;
 	if (options->verbose)
 		warn("%lu of %lu bytes of %s are used: dump", s.used, s.limit,
@@ -141,9 +151,21 @@ static void look(void)
 	dump_run(DUMP_BRINK, 0);
 }
 
+static void watch(void)
+{
+	if (!xchg_relaxed(&brink.watching, true))
+		limits_watch(look, "");
+}
+
+void brink_tell(void (*fn)(const struct limits_state *s))
+{
+	store_relaxed(&brink.tell, fn);
+	watch();
+}
+
 void brink_refused(size_t size)
 {
-	if (!options->oom_dump || size >= NONSENSE || !begin())
+	if (size >= NONSENSE || !begin())
 		return;
 	if (options->verbose)
 		warn("an allocation of %zu bytes fails: dump", size);
@@ -156,7 +178,7 @@ void brink_start(void)
 		return;
 	dump_hook(DUMP_BRINK, write_both);
 	take_reserve();
-	limits_watch(look, "");
+	watch();
 }
 
 void brink_fork_child(void)

@@ -2,7 +2,7 @@
 #ifndef GOSTAT_OBSERVE_BRINK_H
 #define GOSTAT_OBSERVE_BRINK_H
 
-#include "base/attrs.h"
+#include "alloc/limits.h"
 
 /*
  * Dump on the brink (GOSTAT_OOM_DUMP): heap profile and MemStats are on disk
@@ -11,6 +11,12 @@
 
 /* From now on; does nothing unless the option is set. At load. */
 void brink_start(void);
+
+/*
+ * Tell fn each time how near the nearest limit is. Context: any thread, not in
+ * a signal handler. fn's: an allocation, no lock held, any stack.
+ */
+void brink_tell(void (*fn)(const struct limits_state *s));
 
 /*
  * An allocation of so many bytes is about to fail. Context: any thread, no lock

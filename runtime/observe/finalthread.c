@@ -28,7 +28,10 @@ enum { WIPE = 16 << 10 };
 
 static struct {
 	uint32_t running;
+	uint32_t stop;
 	uint32_t kick; /* futex word */
+	pthread_t id;
+	void (*also)(void);
 } thread;
 
 /*
@@ -56,25 +59,17 @@ static void *run(void *unused)
 	for (;;) {
 		/* acquire [finalizers]: pairs with finalthread_wake(). */
 		uint32_t seen = load_acquire(&thread.kick);
+		void (*also)(void) = load_relaxed(&thread.also);
 
+		if (load_relaxed(&thread.stop))
+			break;
 		finalizer_run();
+		if (also)
+			also();
 		wipe();
 		sys4(SYS_futex, &thread.kick, FUTEX_WAIT_PRIVATE, seen, NULL);
 	}
 	return unused;
-}
-
-static int create(void)
-{
-	pthread_attr_t attr;
-	pthread_t id;
-	int error;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	error = helper_create(&id, &attr, run, NULL);
-	pthread_attr_destroy(&attr);
-	return error;
 }
 
 bool finalthread_start(void)
@@ -85,12 +80,36 @@ bool finalthread_start(void)
 	if (xchg_relaxed(&thread.running, 1))
 		return true;
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(all));
-	error = create();
+	error = helper_create(&thread.id, NULL, run, NULL);
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, sizeof(old));
 	errno = saved;
 	if (error)
 		store_relaxed(&thread.running, 0);
-	return !error;
+	/* It sees to it that the process ends without us; see lastthread.c. */
+	return !error && helper_start();
+}
+
+bool finalthread_running(void)
+{
+	return load_relaxed(&thread.running) != 0;
+}
+
+void finalthread_also(void (*fn)(void))
+{
+	store_relaxed(&thread.also, fn);
+}
+
+void finalthread_stop(void)
+{
+	struct timespec pause = {0, 200000};
+
+	if (!finalthread_running())
+		return;
+	store_relaxed(&thread.stop, 1);
+	finalthread_wake();
+	while (pthread_tryjoin_np(thread.id, NULL) == EBUSY)
+		sys2(SYS_nanosleep, &pause, NULL);
+	thread.running = thread.stop = 0;
 }
 
 void finalthread_wake(void)

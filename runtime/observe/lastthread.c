@@ -7,9 +7,10 @@
  *	                                               └ not yet: look again
  *
  * When main leaves by pthread_exit() the others go on, and the last one to end
- * calls exit(0). Libc counts them for that, and it counts the helper, so it
- * would wait for ever. Nobody can be asked to leave the helper out; but when
- * the program's threads have gone, the helper can go, too.
+ * calls exit(0). Libc counts them for that, and it counts the helper (and the
+ * thread of finalizers, where there is one), so it would wait for ever. Nobody
+ * can be asked to leave them out; but when the program's threads have gone, ours
+ * can go, too.
  *
  * The ends of threads are told by the destructor of the allocator's key, some
  * microseconds before the thread is gone, so the helper looks a few times, less
@@ -29,6 +30,7 @@
 #include "observe/lastthread.h"
 #include "alloc/mcache.h"
 #include "base/atomics.h"
+#include "observe/finalthread.h"
 #include "observe/helper.h"
 #include "os/clock.h"
 #include "os/procfile.h"
@@ -45,6 +47,7 @@ static void look(void *arg);
 
 static struct {
 	bool main_left; /* its destructor has run */
+	bool over;
 	int64_t pause_ms;
 	uint64_t mask;
 	struct helper_work work;
@@ -69,6 +72,7 @@ static void *finish(void *unused)
 {
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &last.mask, NULL,
 		sizeof(last.mask));
+	finalthread_stop();
 	helper_stop();
 	return unused; /* as the last one that libc counts: exit(0) */
 }
@@ -95,14 +99,19 @@ static bool nobody_left(void)
 	helper_fds_lock();
 	n = tasks_count();
 	helper_fds_unlock();
-	return n == 1; /* the zombie; the helper is not counted */
+	/* The zombie and that one; the helper is not counted. */
+	return n == (finalthread_running() ? 2 : 1);
 }
 
 static void look(void *arg UNUSED)
 {
 	pthread_t thread;
 
-	if (nobody_left() && !helper_create(&thread, NULL, finish, NULL))
+	if (last.over)
+		return;
+	last.over = nobody_left() &&
+		!helper_create(&thread, NULL, finish, NULL);
+	if (last.over)
 		return;
 	last.pause_ms = MIN(last.pause_ms * 2, (int64_t)SLOWEST_MS);
 	helper_timer_set(
@@ -123,5 +132,5 @@ void lastthread_watch(uint64_t mask)
 
 void lastthread_fork_child(void)
 {
-	last.main_left = false;
+	last.main_left = last.over = false;
 }
