@@ -18,6 +18,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 /* A busy machine must not fail a test: nobody has to be there in 200 ms. */
@@ -504,6 +505,153 @@ START_TEST(frames_that_vanish)
 	pthread_join(t, NULL);
 	ck_assert_uint_eq(sp_in_handler, 0);
 	ck_assert_uint_eq(sp, 0);
+}
+END_TEST
+
+/*
+ * Who enters a call while the world is being stopped waits in front of it: the
+ * signal never finds it inside.
+ */
+static int parked_nap(void)
+{
+	const struct timespec t = {0, 1};
+	uintptr_t nothing = 0;
+	struct park *p = PARK_ENTER(nothing);
+	int r = ppoll(NULL, 0, &t, NULL);
+
+	park_leave(p);
+	return r;
+}
+
+static void *enters(void *arg)
+{
+	size_t *calls = arg;
+
+	prctl(PR_SET_TIMERSLACK, 1);
+	sem_post(&up);
+	while (!load_relaxed(&quit)) {
+		MUST_EQ(parked_nap(), 0);
+		++*calls;
+		for (size_t i = 0; i < *calls % 1024; i++)
+			cpu_relax();
+	}
+	return NULL;
+}
+
+START_TEST(entering)
+{
+	static size_t calls[3];
+	pthread_t t[NELEM(calls)];
+
+	park_enable();
+	for (unsigned i = 0; i < NELEM(t); i++) {
+		start_thread(enters, &calls[i], &t[i]);
+		sem_wait(&up);
+	}
+	for (size_t round = 0; round < scaled(1000); round++) {
+		MUST_EQ(stw_stop(&w, LONG), STW_OK);
+		stw_start(&w);
+		usleep(rng_below(&(struct rng){round}, 100));
+	}
+	store_relaxed(&quit, 1);
+	for (unsigned i = 0; i < NELEM(t); i++) {
+		pthread_join(t[i], NULL);
+		ck_assert_uint_gt(calls[i], 0);
+	}
+}
+END_TEST
+
+/* A handler that interrupts a parked call waits, on whichever stack. */
+static uint32_t handler_ran;
+
+static void on_usr2(int signo UNUSED)
+{
+	uintptr_t sp = park_interrupt();
+
+	store_relaxed(&handler_ran, 1);
+	park_resume(sp);
+}
+
+static void *interrupted(void *on_stack)
+{
+	static char stack[64 << 10];
+	struct pollfd none = {.fd = -1};
+	struct sigaction sa = {.sa_handler = on_usr2,
+		.sa_flags = on_stack ? SA_ONSTACK : 0};
+	stack_t alt = {.ss_sp = stack, .ss_size = sizeof(stack)};
+
+	if (on_stack) {
+		sigaltstack(&alt, NULL);
+		park_altstack((uintptr_t)stack,
+			(uintptr_t)stack + sizeof(stack));
+	}
+	sigaction(SIGUSR2, &sa, NULL);
+	sem_post(&up);
+	MUST_EQ(parked_poll(&none, -1), -1);
+	MUST_EQ(errno, EINTR);
+	MUST_EQ(park_self->sp, 0);
+	return NULL;
+}
+
+START_TEST(handler_waits)
+{
+	park_enable();
+	for (uintptr_t on_stack = 0; on_stack < 2; on_stack++) {
+		const struct stw_thread *e;
+		pthread_t t;
+
+		handler_ran = 0;
+		start_thread(interrupted, (void *)on_stack, &t);
+		sem_wait(&up);
+		while (count_parked() < 1)
+			usleep(1000);
+		MUST_EQ(stw_stop(&w, LONG), STW_OK);
+		MUST_EQ(w.nparked, 1);
+		e = stw_thread(&w, 0);
+		MUST_EQ(e->alt_lo != 0, on_stack);
+		pthread_kill(t, SIGUSR2);
+		usleep(20000);
+		MUST_EQ(load_relaxed(&handler_ran), 0);
+		stw_start(&w);
+		pthread_join(t, NULL);
+		MUST_EQ(handler_ran, 1);
+	}
+}
+END_TEST
+
+/* As the parent of a vfork: parked with registers, whatever the child calls. */
+static void *lends(void *arg UNUSED)
+{
+	uintptr_t regs[PARK_NREGS + 1] = {MAGIC, 1, 2, 3, 4, MAGIC + 1,
+		(uintptr_t)__builtin_frame_address(0)};
+	struct park *p = park_lend(regs);
+
+	sem_post(&up);
+	while (!load_relaxed(&quit))
+		parked_poll(NULL, 0);
+	MUST(park_self != p && p->sp != 0);
+	park_return(p);
+	MUST(park_self == p && p->sp == 0);
+	return NULL;
+}
+
+START_TEST(lent)
+{
+	const struct stw_thread *e;
+	pthread_t t;
+
+	park_enable();
+	start_thread(lends, NULL, &t);
+	sem_wait(&up);
+	MUST_EQ(stw_stop(&w, LONG), STW_OK);
+	e = stw_thread(&w, 0);
+	MUST_EQ(e->how, STW_PARKED);
+	MUST_EQ(e->nregs, PARK_NREGS);
+	MUST_EQ(e->regs[0], MAGIC);
+	MUST_EQ(e->regs[PARK_NREGS - 1], MAGIC + 1);
+	stw_start(&w);
+	store_relaxed(&quit, 1);
+	pthread_join(t, NULL);
 }
 END_TEST
 
@@ -997,6 +1145,9 @@ int main(void)
 	ADD(fences);
 	ADD(unbelieved);
 	ADD(frames_that_vanish);
+	ADD(entering);
+	ADD(handler_waits);
+	ADD(lent);
 	ADD(cancelled_at_rest);
 	ADD(heap_is_whole);
 	ADD(coming_and_going);
