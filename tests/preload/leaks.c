@@ -44,7 +44,7 @@ __attribute__((noinline)) static void wipe(void)
 /* As a compiler does: an address in the middle of an instruction. */
 static void keep_in_code(void)
 {
-	static char *code;
+	static char *volatile code;
 	void *p = malloc(777);
 
 	code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
