@@ -2,10 +2,8 @@
 /*
  * deadly: see the header.
  *
- * The handler starts on the stack that was interrupted, so that all registers
- * (the kernel has put them there) and all frames lie in one piece, and goes on
- * to a stack of ours, since what is left of a coroutine's may be a few hundred
- * bytes. Where there is no room even for the kernel's frame the process dies at
+ * The handler runs on the stack that was interrupted, so that all registers (the
+ * kernel has put them there) and all frames lie in one piece. Where there is no room even for the kernel's frame the process dies at
  * once, of the same signal if that was the fault; nobody has looked then, and
  * nobody says so but the absence of a report.
  *
@@ -16,14 +14,12 @@
  */
 #include "preload/deadly.h"
 #include "base/syscall.h"
-#include "os/sysmem.h"
 #include "preload/leakcheck.h"
 
 #include <string.h>
 #include <time.h>
 
 enum {
-	STACK = 256 << 10,
 	AGAIN_NS = 50000, /* most slow paths are over by then */
 	TRIES = 2000,	  /* 0.1 s */
 };
@@ -81,35 +77,13 @@ static bool again(int signo)
 	return !sys_failed(sys4(SYS_timer_settime, timer, 0, &when, NULL));
 }
 
-static void look(void *sp)
-{
-	leakcheck_end((uintptr_t)sp);
-}
-
-/* fn(arg) on another stack, which begins at top. */
-static void call_on(char *top, void (*fn)(void *), void *arg)
-{
-	__asm__ volatile("	movq	%%rsp, %%rbx\n"
-			 "	movq	%0, %%rsp\n"
-			 "	callq	*%1\n"
-			 "	movq	%%rbx, %%rsp\n"
-			 : "+r"(top), "+r"(fn), "+D"(arg)
-			 :
-			 : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9",
-			 "r10", "r11", "memory", "cc");
-}
-
 bool deadly_end(int signo, const siginfo_t *info)
 {
-	char *stack;
-
 	if (!leakcheck_on() || !leakcheck_is_here())
 		return true;
 	if (leakcheck_is_busy() && !deadly_is_fault(signo, info) &&
 		!is_own(info) && again(signo))
 		return false;
-	stack = sysmem_map(NULL, STACK, SYS_GC);
-	if (stack)
-		call_on(stack + STACK, look, __builtin_frame_address(0));
+	leakcheck_end();
 	return true;
 }

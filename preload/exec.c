@@ -105,7 +105,7 @@ static void leave(bool works)
 {
 	exec_init();
 	if (works)
-		leakcheck_end(0);
+		leakcheck_end();
 	gc_abandon();
 }
 

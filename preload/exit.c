@@ -40,7 +40,7 @@ static NORETURN void end(int status)
 
 void exit_after_handlers(void)
 {
-	int status = leakcheck_end(0);
+	int status = leakcheck_end();
 
 	if (status >= 0 && libc_exit)
 		libc_exit(status);
@@ -48,7 +48,7 @@ void exit_after_handlers(void)
 
 void exit_after_quick_handlers(void)
 {
-	int status = leakcheck_end(0);
+	int status = leakcheck_end();
 
 	if (status >= 0)
 		end(status);
@@ -59,7 +59,7 @@ API void _exit(int status)
 	int other;
 
 	preload_exits();
-	other = leakcheck_end(0);
+	other = leakcheck_end();
 	end(other >= 0 ? other : status);
 }
 

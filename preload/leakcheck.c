@@ -27,6 +27,7 @@
 #include "base/lock.h"
 #include "base/options.h"
 #include "base/syscall.h"
+#include "gc/aside.h"
 #include "gc/gc.h"
 #include "gc/lsan.h"
 #include "gc/suppress.h"
@@ -55,6 +56,7 @@ static struct {
 	uint32_t state;
 	int tid;    /* who is BUSY */
 	int status; /* when DONE: what leakcheck_end() returned */
+	bool last, found; /* of leakcheck_now() */
 	bool lsan;  /* its users are to feel at home */
 	bool to_stdout;
 	struct dumpfile file;
@@ -289,38 +291,34 @@ static void done(uint32_t state)
 	store_release(&check.state, state);
 }
 
-static bool look(uintptr_t sp)
+/* There may be little room: after a signal on the stack of a coroutine. */
+static void look(void *arg UNUSED)
 {
 	const char *why = lsan.leak_check_at_exit ? veto()
 						  : "leak_check_at_exit=0";
-
 	void (*report)(const struct leaks *l) =
 		options->leakcheck_out ? report_json : report_text;
 
-	if (why) {
-		if (options->leakcheck_out)
-			conclude(why, report_json);
-		return false;
+	if (why && !options->leakcheck_out)
+		return;
+	if (!why && leakcheck_is_busy()) {
+		why = "the end came in the middle of the allocator";
+	} else if (!why) {
+		why = gc_cycle(GC_EXIT, true);
+		gc_go_on();
 	}
-	if (leakcheck_is_busy())
-		return conclude("the end came in the middle of the allocator",
-			report);
-	stw_self_stack = sp;
-	why = gc_cycle(GC_EXIT, true);
-	stw_self_stack = 0;
-	gc_go_on();
-	return conclude(why, report);
+	if (conclude(why, report))
+		check.status = leakcheck_status();
 }
 
-int leakcheck_end(uintptr_t sp)
+int leakcheck_end(void)
 {
 	if (!leakcheck_on() || !leakcheck_is_here())
 		return -1;
 	if (!claim())
 		return check.status;
 	check.file.path[0] = '\0';
-	if (look(sp))
-		check.status = leakcheck_status();
+	aside_call(look, NULL);
 	done(DONE);
 	return check.status;
 }
@@ -334,20 +332,30 @@ void leakcheck_undo(void)
 	store_relaxed(&check.state, OPEN);
 }
 
+static void look_now(void *arg UNUSED)
+{
+	/* For a program it is the end that counts. */
+	void (*report)(const struct leaks *l) =
+		check.last && options->leakcheck_out ? report_json
+						     : report_text;
+
+	if (!veto())
+		check.found = conclude(leakcheck_is_busy()
+				? "called inside the allocator"
+				: gc_cycle(GC_FORCED, true),
+			report);
+}
+
 bool leakcheck_now(bool last)
 {
-	const char *why;
-	bool found = false;
+	bool found;
 
 	if (!leakcheck_on() || !leakcheck_is_here() || !claim())
 		return false;
-	if (!veto()) {
-		why = leakcheck_is_busy() ? "called inside the allocator"
-					  : gc_cycle(GC_FORCED, true);
-		/* For a program it is the end that counts. */
-		found = conclude(why, last && options->leakcheck_out
-				? report_json : report_text);
-	}
+	check.last = last;
+	check.found = false;
+	aside_call(look_now, NULL);
+	found = check.found;
 	done(last ? DONE : OPEN);
 	return found;
 }

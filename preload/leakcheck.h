@@ -29,10 +29,10 @@ bool leakcheck_is_here(void);
  * to replace the program's, or -1: keep it. Other threads run again afterwards.
  * errno, signal mask: unchanged.
  *
- * sp: 0, or where the stack of this thread is in use, if the caller is on one
- * of ours. Context: anywhere; inside the allocator it can only say so.
+ * Context: anywhere, with some hundred bytes of stack; inside the allocator it
+ * can only say so.
  */
-int leakcheck_end(uintptr_t sp);
+int leakcheck_end(void);
 
 /* An exec before which leakcheck_end() was called has failed. */
 void leakcheck_undo(void);

@@ -24,6 +24,7 @@
  */
 #include "base/atomics.h"
 #include "base/options.h"
+#include "gc/aside.h"
 #include "gc/gccycle.h"
 #include "gc/gcpace.h"
 #include "gc/gctables.h"
@@ -233,19 +234,34 @@ enum gc_progress gc_look(const char **error)
 	return look(0, error);
 }
 
-const char *gc_cycle(enum gc_reason reason, bool leaks)
+struct wish {
+	enum gc_reason reason;
+	bool leaks;
+	const char *error;
+};
+
+static void cycle(void *arg)
 {
-	const char *error = NULL;
+	struct wish *w = arg;
 	enum gc_progress p;
 
-	if (reason != GC_EXIT)
+	if (w->reason != GC_EXIT) {
 		claim();
-	else if (!claim_at_end())
-		return "a cycle is under way for ever";
-	p = begin(reason, leaks, &error);
+	} else if (!claim_at_end()) {
+		w->error = "a cycle is under way for ever";
+		return;
+	}
+	p = begin(w->reason, w->leaks, &w->error);
 	while (p == GC_RUNNING)
-		p = look(WAIT_NS, &error);
-	return error;
+		p = look(WAIT_NS, &w->error);
+}
+
+const char *gc_cycle(enum gc_reason reason, bool leaks)
+{
+	struct wish w = {reason, leaks, NULL};
+
+	aside_call(cycle, &w);
+	return w.error;
 }
 
 void gc_go_on(void)

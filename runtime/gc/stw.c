@@ -40,6 +40,7 @@
 #include "gc/stw.h"
 #include "base/atomics.h"
 #include "base/lock.h"
+#include "gc/aside.h"
 #include "gc/park.h"
 #include "gc/stw_ways.h"
 #include "gc/threads.h"
@@ -66,7 +67,6 @@ enum {
 };
 
 unsigned stw_without;
-uintptr_t stw_self_stack;
 
 static struct {
 	struct lock lock;
@@ -434,9 +434,9 @@ enum stw_result stw_stop_from(struct stw *w, int64_t limit_ns)
 		handled = stw_signal_survey();
 	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &handled, &mask, sizeof(handled));
 	stw.mask = mask;
-	if (stw_self_stack)
-		w->self_sp = stw_self_stack;
 	w->self_tid = (int)sys0(SYS_gettid);
+	if (aside_sp)
+		w->self_sp = aside_sp;
 	stw_stopper = w->self_tid;
 	w->self_tcb = (uintptr_t)__builtin_thread_pointer();
 	w->self_hidden = w->self_tid == tasks_hidden();

@@ -115,12 +115,6 @@ enum stw_result {
 enum stw_result stw_stop(struct stw *w, int64_t limit_ns);
 #define STW_LIMIT_NS INT64_C(200000000) /* 10 scheduler slices on a busy CPU */
 
-/*
- * The caller's stack in use from here on up, when it calls from a stack of ours;
- * 0: it is the one it calls from.
- */
-extern HIDDEN uintptr_t stw_self_stack;
-
 /* Let everybody go. */
 void stw_start(struct stw *w);
 

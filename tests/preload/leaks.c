@@ -54,6 +54,24 @@ static void keep_in_code(void)
 	p = NULL;
 }
 
+struct node {
+	struct node *next;
+	char name[56];
+};
+
+static __attribute__((noinline)) struct node *list(int n)
+{
+	struct node *head = NULL;
+
+	while (n--) {
+		struct node *e = malloc(sizeof(*e));
+
+		e->next = head;
+		head = e;
+	}
+	return head;
+}
+
 static void *end_last(void *arg)
 {
 	pthread_join(*(pthread_t *)arg, NULL);
@@ -264,6 +282,12 @@ int main(int argc, char **argv)
 	wipe();
 	if (!strcmp(way, "return"))
 		return 4;
+	if (!strcmp(way, "lists")) { /* nothing wipes what is left of them */
+		list(100);
+		list(100);
+		list(100);
+		return 4;
+	}
 	if (!strcmp(way, "code")) {
 		keep_in_code();
 		wipe();

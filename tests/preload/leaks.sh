@@ -81,6 +81,12 @@ expect 4 LSAN_OPTIONS=detect_leaks=0
 expect 4 GOSTAT_LEAKCHECK=off
 [ ! -s err ] || { cat err; failed=1; }
 
+# Nothing that was on the stack once keeps a part of a list.
+how=lists
+expect 23
+how=return
+has 'byte(s) leaked in 301 allocation(s)'
+
 # Suppressions.
 echo 'leak:^leak$' >rules
 expect 4 GOSTAT_SUPPRESSIONS=rules
