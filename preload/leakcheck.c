@@ -275,7 +275,8 @@ static bool claim(void)
 
 	/* acquire [ended]: pairs with the release in done(). */
 	while (!cas_acquire(&check.state, &open, BUSY)) {
-		if (open == DONE || check.tid == tid)
+		/* acquire [ended]: as above, for the status. */
+		if (load_acquire(&check.state) == DONE || check.tid == tid)
 			return false;
 		sys2(SYS_nanosleep, &ms, NULL);
 		open = OPEN;
