@@ -15,7 +15,7 @@
  * unmapped.
  *
  *	how		registers			stack from
- *	PARKED		return address below SP		SP
+ *	PARKED		return address below SP, RBP	SP
  *	SIGNAL		the signal frame's		the interrupted SP
  *	TRACED		ptrace's			SP
  *	BLOCKED		SP, PC as /proc tells		SP
@@ -43,6 +43,7 @@
  * between reading it and the stop are not there).
  */
 #include "gc/stackcopy.h"
+#include "gc/park.h"
 #include "os/clock.h"
 #include "os/syscall.h"
 #include "os/sysmem.h"
@@ -175,6 +176,23 @@ static void from_ptrace(struct unwind_copy *at, const uintptr_t *regs)
 	at->valid = (1u << CFI_NREG) - 1;
 }
 
+static void from_park(struct unwind_copy *at, const struct stw_thread *t)
+{
+	static const uint8_t lent[PARK_NREGS] = {CFI_RBX, CFI_RBP, CFI_R12,
+		CFI_R12 + 1, CFI_R12 + 2, CFI_R15};
+
+	at->reg[CFI_RSP] = t->sp;
+	at->valid = 1u << CFI_RSP;
+	if (t->bp - t->sp < MAX_FRAME && !t->nregs) {
+		at->reg[CFI_RBP] = t->bp;
+		at->valid |= 1u << CFI_RBP;
+	}
+	for (unsigned i = 0; i < t->nregs && i < PARK_NREGS; i++) {
+		at->reg[lent[i]] = t->regs[i];
+		at->valid |= 1u << lent[i];
+	}
+}
+
 static void copy_thread(struct stackcopies *c, const struct stw_thread *t)
 {
 	struct stackcopy *k = &c->v[c->n++];
@@ -183,11 +201,7 @@ static void copy_thread(struct stackcopies *c, const struct stw_thread *t)
 	*k = (struct stackcopy){.tid = t->tid, .how = t->how, .tcb = t->tcb};
 	switch ((enum stw_how)t->how) {
 	case STW_PARKED:
-		k->at.reg[CFI_RSP] = sp;
-		k->at.reg[CFI_RBP] = t->bp;
-		k->at.valid = 1u << CFI_RSP;
-		if (t->bp - sp < MAX_FRAME)
-			k->at.valid |= 1u << CFI_RBP;
+		from_park(&k->at, t);
 		sp -= BELOW;
 		break;
 	case STW_SIGNAL:
@@ -209,9 +223,13 @@ static void copy_thread(struct stackcopies *c, const struct stw_thread *t)
 	copy_stack(c, k, t, sp);
 }
 
-/* Where a parked thread's wrapper goes on: see above. */
+/*
+ * Where a parked thread's wrapper goes on: see above. In vfork that is in the
+ * program itself, or where its child has called something from there.
+ */
 static void find_return(struct unwind_copy *at)
 {
+	bool vfork = at->valid >> CFI_RBX & 1;
 	const struct stackpiece *p = &at->piece[0];
 	uintptr_t below = at->reg[CFI_RSP] - p->lo;
 
@@ -220,8 +238,8 @@ static void find_return(struct unwind_copy *at)
 		uintptr_t pc = word(p->copy + below - i);
 		struct cfi_row row;
 
-		if (!unwind_is_own(pc) || !cfi_find(pc - 1, &row) ||
-			row.cfa_how != CFI_REGISTER ||
+		if ((!vfork && !unwind_is_own(pc)) || !cfi_find(pc - 1, &row) ||
+			row.cfa_how != CFI_REGISTER || row.cfa_reg >= CFI_NREG ||
 			!(at->valid >> row.cfa_reg & 1))
 			continue;
 		at->reg[CFI_RA] = pc;

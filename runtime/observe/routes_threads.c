@@ -11,6 +11,7 @@
 #include "observe/goroutine.h"
 #include "observe/routes.h"
 #include "os/clock.h"
+#include "os/sandbox.h"
 #include "profile/modules.h"
 
 #include <errno.h>
@@ -86,7 +87,9 @@ enum route_result route_goroutine(struct exchange *x)
 		return ROUTE_WAIT;
 	}
 	if (r != STW_OK)
-		return route_error(x, 503, "no stacks: %s", stw_why(r));
+		return route_error(x, 503, "no stacks: %s",
+			sandboxed ? "the program restricts its system calls"
+				  : stw_why(r));
 	return error ? failed(x, error) : ROUTE_DONE;
 }
 

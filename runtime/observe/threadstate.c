@@ -50,7 +50,8 @@ const char *threadstate_of_syscall(long nr)
 		return "semacquire";
 	case SYS_flock: case SYS_fcntl:
 		return "file lock";
-	case SYS_wait4: case SYS_waitid: case SYS_vfork:
+	case SYS_wait4: case SYS_waitid:
+	case SYS_vfork: case SYS_clone: case SYS_clone3: /* with CLONE_VFORK */
 		return "child wait";
 	case SYS_pause: case SYS_rt_sigsuspend: case SYS_rt_sigtimedwait:
 		return "signal wait";
@@ -70,15 +71,15 @@ static size_t read_task(int tid, const char *file, char *buf, size_t cap)
 }
 
 /* Blocked where? "NR ...", or not in a system call. */
-static const char *waiting(int tid)
+static const char *waiting(int tid, const char *unless)
 {
 	char text[256];
 	long nr = 0;
 
 	if (!read_task(tid, "syscall", text, sizeof(text)))
-		return "waiting"; /* the kernel does not say */
+		return unless; /* the kernel does not say */
 	if (*text < '0' || *text > '9')
-		return *text == 'r' ? "runnable" : "waiting";
+		return *text == 'r' ? "runnable" : unless;
 	for (const char *s = text; *s >= '0' && *s <= '9'; s++)
 		nr = nr * 10 + *s - '0';
 	return threadstate_of_syscall(nr);
@@ -86,13 +87,17 @@ static const char *waiting(int tid)
 
 static const char *state_of(int tid, char letter)
 {
+	const char *state;
+
 	switch (letter) {
 	case 'R':
 		return "running";
 	case 'S':
-		return waiting(tid);
+		return waiting(tid, "waiting");
 	case 'D':
-		return "disk sleep";
+		/* Disks, and vfork. */
+		state = waiting(tid, "disk sleep");
+		return strcmp(state, "child wait") ? "disk sleep" : state;
 	case 'T': case 't':
 		return "stopped";
 	case 'Z': case 'X':
