@@ -30,7 +30,6 @@
 #include "profile/modules.h"
 #include "profile/symbols.h"
 #include "profile/threadinfo.h"
-#include "profile/unwind.h"
 
 #include <pthread.h>
 
@@ -39,7 +38,6 @@ static void prepare(void)
 	gc_prefork();
 	tracefile_prefork();
 	helper_prefork();
-	unwind_prefork();
 	symbols_prefork();
 	modules_prefork();
 	harden_prefork();
@@ -54,7 +52,6 @@ static void parent(void)
 	harden_postfork(false);
 	modules_postfork(false);
 	symbols_postfork(false);
-	unwind_postfork(false);
 	helper_parent();
 	tracefile_parent();
 	gc_postfork_parent();
@@ -66,7 +63,6 @@ static void child(void)
 	harden_postfork(true);
 	modules_postfork(true);
 	symbols_postfork(true);
-	unwind_postfork(true);
 	threadinfo_postfork_child();
 	callstack_postfork_child();
 	helper_child();

@@ -19,7 +19,6 @@ enum lockrank {
 	LOCK_TRACE,	/* trace.c: reading the ring */
 	LOCK_HELPER,	/* helper.c: starting and stopping the helper thread */
 	LOCK_DUMP,	/* dump.c: numbering of dumps */
-	LOCK_UNWIND,	/* unwind_full.c: around the loader's lock */
 	LOCK_PROFILE,	/* stacktab.c, sampler.c */
 	LOCK_HARDEN,	/* harden.c: what is in quarantine */
 	LOCK_THREADS,	/* mcache.c: list of all mcaches */

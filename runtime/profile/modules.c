@@ -30,6 +30,7 @@
 #include "base/syscall.h"
 #include "os/sandbox.h"
 #include "os/sysmem.h"
+#include "os/tasks.h"
 
 #include <dlfcn.h>
 #include <elf.h>
@@ -299,10 +300,16 @@ static int refresh_one(
  * libc's fork leaves the loader's lock as it is: in the child nobody would give
  * it back, and the next exception or dlopen() there would wait for ever. So no
  * thread forks while another one is in dl_iterate_phdr() on our behalf.
+ *
+ * Threads of the program may be in there all the same (dlopen, dlclose). So in
+ * the child of a process with several threads we don't ask for the lock: what
+ * is loaded there is found by modules_note() alone.
  */
 static struct {
 	uint32_t inside;  /* threads */
 	uint32_t forking; /* 1: nobody enters */
+	bool several;	  /* threads at the fork under way */
+	bool orphaned;	  /* the lock may be held by nobody */
 } iterating;
 
 static void pause_briefly(void)
@@ -346,8 +353,37 @@ void modules_refresh(void)
 	bool first = true;
 
 	resolve_exe();
+	if (iterating.orphaned)
+		return;
 	enter_loader();
 	dl_iterate_phdr(refresh_one, &first);
+	leave_loader();
+}
+
+struct held {
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+static int call_held(struct dl_phdr_info *info UNUSED, size_t size UNUSED,
+	void *arg)
+{
+	struct held *h = arg;
+
+	h->fn(h->arg);
+	return 1;
+}
+
+void modules_hold(void (*fn)(void *), void *arg)
+{
+	struct held h = {.fn = fn, .arg = arg};
+
+	if (iterating.orphaned) {
+		fn(arg);
+		return;
+	}
+	enter_loader();
+	dl_iterate_phdr(call_held, &h);
 	leave_loader();
 }
 
@@ -413,6 +449,8 @@ const struct module *modules_at(size_t i)
 
 void modules_prefork(void)
 {
+	/* 0: unknown, where /proc is not there. */
+	iterating.several = tasks_total() != (tasks_hidden() ? 2 : 1);
 	keep_out();
 	lock(&modules.lock);
 }
@@ -422,6 +460,7 @@ void modules_postfork(bool child)
 	if (child) {
 		lock_reinit(&modules.lock);
 		iterating.inside = 0;
+		iterating.orphaned |= iterating.several;
 	} else {
 		unlock(&modules.lock);
 	}

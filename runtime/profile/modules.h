@@ -42,6 +42,12 @@ struct module {
 void modules_refresh(void);
 
 /*
+ * Call fn(arg) while the loader unmaps nothing: what it has mapped stays where
+ * it is. Context: as modules_refresh(), which fn may not call.
+ */
+void modules_hold(void (*fn)(void *), void *arg);
+
+/*
  * Make sure that the module around pc is known; called for each new call site.
  * Returns true if it replaced another one (a new generation has begun).
  * Context: anywhere; no lock is waited for, so now and then it does nothing.

@@ -90,15 +90,10 @@ struct unwind_copy {
  * only the outermost is left, which is the function that the program called.
  * *whole: the outermost frame was reached.
  *
- * Context: any thread that the world does not wait for, not in a signal
- * handler, no lock of rank LOCK_UNWIND or beyond held; takes the loader's.
+ * Context: as modules_hold(): not in a signal handler; takes the loader's lock.
  */
 size_t unwind_copied(const struct unwind_copy *c, uintptr_t *pc, size_t max,
 	bool *whole);
-
-/* fork(2) must not happen in the middle of that. */
-void unwind_prefork(void);
-void unwind_postfork(bool child);
 
 /*
  * What libunwind makes of the stack from r on (a frame of the current stack):

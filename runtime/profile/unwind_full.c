@@ -15,17 +15,14 @@
  * read while the loader holds still.
  *
  * Nothing is remembered from frame to frame: 0.5 to 1 microsecond each.
- *
- * Locks: copied.lock around the loader's, so that fork finds neither held.
  */
-#include "base/lock.h"
+#include "profile/modules.h"
 #include "profile/stacktab.h"
 #include "profile/unwind.h"
 #include "profile/unwind_cfi.h"
 #include "profile/unwind_expr.h"
 #include "profile/unwind_step.h"
 
-#include <link.h>
 #include <string.h>
 #include <sys/auxv.h>
 
@@ -204,7 +201,7 @@ NOINLINE size_t unwind_full(const struct unwind_regs *r, struct stackrange *s,
 	return walk(&f, s, pc, max, &step);
 }
 
-/* What dl_iterate_phdr() carries to the other side. */
+/* What modules_hold() carries to the other side. */
 struct copied {
 	const struct unwind_copy *c;
 	uintptr_t *pc;
@@ -212,12 +209,7 @@ struct copied {
 	bool whole;
 };
 
-static struct {
-	struct lock lock;
-} copied = {.lock = LOCK_INIT(LOCK_UNWIND)};
-
-static int walk_copy(struct dl_phdr_info *info UNUSED, size_t size UNUSED,
-	void *arg)
+static void walk_copy(void *arg)
 {
 	struct copied *w = arg;
 	struct stackrange s = {
@@ -231,7 +223,6 @@ static int walk_copy(struct dl_phdr_info *info UNUSED, size_t size UNUSED,
 	/* Some programs are linked without the table of their first function. */
 	w->whole = step == STEP_END ||
 		(w->n && w->pc[w->n - 1] - getauxval(AT_ENTRY) < 64);
-	return 1;
 }
 
 size_t unwind_copied(const struct unwind_copy *c, uintptr_t *pc, size_t max,
@@ -240,9 +231,7 @@ size_t unwind_copied(const struct unwind_copy *c, uintptr_t *pc, size_t max,
 	struct copied w = {.c = c, .pc = pc, .max = max};
 	size_t own = 0;
 
-	lock(&copied.lock);
-	dl_iterate_phdr(walk_copy, &w);
-	unlock(&copied.lock);
+	modules_hold(walk_copy, &w);
 	while (own + 1 < w.n && pc[own + 1] - own_text.lo < own_text.size)
 		own++;
 	/* The program has not called our handler. */
@@ -252,17 +241,4 @@ size_t unwind_copied(const struct unwind_copy *c, uintptr_t *pc, size_t max,
 	memmove(pc, pc + own, (w.n - own) * sizeof(*pc));
 	*whole = w.whole;
 	return w.n - own;
-}
-
-void unwind_prefork(void)
-{
-	lock(&copied.lock);
-}
-
-void unwind_postfork(bool child)
-{
-	if (child)
-		lock_reinit(&copied.lock);
-	else
-		unlock(&copied.lock);
 }
