@@ -79,7 +79,16 @@ class Program:
 
     def ready(self):
         assert self.p.stdout.readline() == 'ready\n'
-        time.sleep(0.5)  # for the last of them to get where it waits
+
+    def settle(self, check):
+        """On a busy machine threads take time to get where they wait."""
+        for _ in range(100):
+            try:
+                return check(self.get('goroutine?debug=2').decode(),
+                             self.p.pid)
+            except AssertionError:
+                time.sleep(0.1)
+        check(self.get('goroutine?debug=2').decode(), self.p.pid)
 
     def get(self, what):
         status, body = ask(self.path, '/debug/pprof/' + what)
@@ -149,6 +158,7 @@ def check_binary(data, types):
 def check_app(folder):
     with Program(folder, APP, PLUGIN) as a:
         a.ready()
+        a.settle(check_text)
         for i in range(100):
             text = a.get('goroutine?debug=2').decode()
             if i % 10 == 0:
@@ -192,6 +202,12 @@ def check_stack(preload):
     assert [g for g in found.values() if 'waits' in g[2]], everybody
 
 
+def check_interpreter(text, _=0):
+    found = goroutines(text)
+    assert len(found) == 5, text
+    assert all(len(g[2]) > 3 for g in found.values()), text
+
+
 def check_python(folder):
     """A program with an interpreter's deep stacks, busy in all threads."""
     code = '''
@@ -210,10 +226,9 @@ print("fine", flush=True)
 '''
     with Program(folder, sys.executable, '-c', code) as a:
         a.ready()
+        a.settle(check_interpreter)
         for _ in range(50):
-            found = goroutines(a.get('goroutine?debug=2').decode())
-            assert len(found) == 5
-            assert all(len(g[2]) > 3 for g in found.values()), found
+            check_interpreter(a.get('goroutine?debug=2').decode())
         a.p.stdin.close()
         assert a.p.stdout.read() == 'fine\n'
 
