@@ -89,7 +89,8 @@ static bool all_in_libc(void)
 void calls_init(void)
 {
 	resolve();
-	if (options->gc != GC_OFF && all_in_libc())
+	/* Who stops threads: cycles, and who asks for their stacks. */
+	if ((options->gc != GC_OFF || options->socket) && all_in_libc())
 		park_enable();
 }
 
