@@ -18,6 +18,7 @@
 #include "alloc/mcache.h"
 #include "alloc/objinfo.h"
 #include "gc/gc.h"
+#include "gc/unforked.h"
 #include "observe/brink.h"
 #include "observe/dump.h"
 #include "observe/finalthread.h"
@@ -68,6 +69,7 @@ static void child(void)
 	helper_child();
 	tracefile_child();
 	gc_postfork_child();
+	unforked_postfork_child();
 	gcrun_fork_child();
 	finalthread_fork_child();
 	objinfo_postfork_child();

@@ -4,24 +4,17 @@
  *
  *	epoll_ctl	a load and a test; noted while a cycle gets ready
  *	sigqueue, pthread_sigqueue, mq_notify	noted
- *	madvise		noted what a copy of the process will lack
+ *	madvise, munmap	noted what a copy of the process will lack
  *
  * What the kernel can be asked for needs no wrapper (gc/kernelptr.c), so
  * timer_create and close have none.
  *
- * One advice is not followed: MADV_DONTFORK for memory that can't be read
- *(yet). V8 gives it for every page that it reserves, to make fork cheaper, and
- *these pages hold what a cycle has to see: reading them in the pause would take
- * longer than copying their page table. Who depends on it (a device reads the
- * memory while the child writes) has memory there already.
- *
- * epoll_ctl, sigqueue and madvise are system calls and nothing else, so they
- * are made here. The other two know libc's data and go on to libc.
+ * epoll_ctl, sigqueue, madvise and munmap are system calls and nothing else, so
+ *they are made here. The other two know libc's data and go on to libc.
  */
 #include "gc/kernelptr.h"
-#include "base/options.h"
-#include "gc/roots.h"
-#include "os/sandbox.h"
+#include "base/atomics.h"
+#include "gc/unforked.h"
 #include "os/sysmem.h"
 #include "base/syscall.h"
 #include "preload/interpose.h"
@@ -49,6 +42,7 @@ void kernelptr_init(void)
 		const union sigval))dlsym(RTLD_NEXT, "pthread_sigqueue");
 	next.mq_notify = (int (*)(mqd_t, const struct sigevent *))dlsym(
 		RTLD_NEXT, "mq_notify");
+	dlerror(); /* an old libc has it elsewhere; nobody's business */
 }
 
 static int result(long ret)
@@ -99,19 +93,31 @@ API int madvise(void *p, size_t size, int advice)
 {
 	uintptr_t lo = (uintptr_t)p;
 	uintptr_t hi = ALIGN_UP(lo + size, (uintptr_t)OS_PAGE);
-	long ret;
+	long ret = sys3(SYS_madvise, p, size, advice);
 
-	if (advice == MADV_DONTFORK && size && options->gc != GC_OFF &&
-		!sandboxed && !stackrange_readable(lo))
-		advice = MADV_DOFORK; /* the same errors, else nothing */
-	ret = sys3(SYS_madvise, p, size, advice);
 	if (ret != 0)
 		return result(ret);
+	if (advice == MADV_DONTFORK || advice == MADV_DOFORK ||
+		advice == MADV_WIPEONFORK || advice == MADV_KEEPONFORK)
+		unforked_remove(lo, hi);
 	if (advice == MADV_DONTFORK || advice == MADV_WIPEONFORK)
-		roots_note_unforked(lo, hi);
-	else if (advice == MADV_DOFORK || advice == MADV_KEEPONFORK)
-		roots_note_forked(lo, hi);
+		unforked_add(lo, hi,
+			advice == MADV_DONTFORK && !stackrange_readable(lo));
 	return 0;
+}
+
+API int munmap(void *p, size_t size)
+{
+	uintptr_t lo = (uintptr_t)p;
+	uintptr_t hi = ALIGN_UP(lo + size, (uintptr_t)OS_PAGE);
+	long ret;
+
+	if (unlikely(load_relaxed(&unforked_n)))
+		unforked_remove(lo, hi);
+	ret = sys2(SYS_munmap, p, size);
+	if (ret == 0)
+		stackrange_unmapped(lo, hi);
+	return result(ret);
 }
 
 API int mq_notify(mqd_t mq, const struct sigevent *event)

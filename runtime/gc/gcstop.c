@@ -28,6 +28,7 @@
 #include "gc/gcpace.h"
 #include "gc/gctables.h"
 #include "gc/lsan.h"
+#include "gc/unforked.h"
 #include "os/clock.h"
 #include "os/syscall.h"
 #include "os/sysmem.h"
@@ -169,7 +170,9 @@ static bool copy(struct cycle *c)
 	 */
 	c->snapshot.urgent = c->reason == GC_FORCED || c->job.garbage;
 	symbols_prefork(); /* the helper may be looking something up */
+	unforked_admit();
 	done = snapshot_take(&c->snapshot, gcjob_run, &c->job);
+	unforked_expel();
 	symbols_postfork(false);
 	c->job.copy = done;
 	return done;

@@ -156,13 +156,6 @@ int roots_unregister(uintptr_t lo, uintptr_t hi);
 void roots_init(void);
 
 /*
- * The program has told the kernel (madvise) to leave [lo, hi) out of copies, or
- * no longer. Page-aligned. Context: any, lock-free.
- */
-void roots_note_unforked(uintptr_t lo, uintptr_t hi);
-void roots_note_forked(uintptr_t lo, uintptr_t hi);
-
-/*
  * The library's own data, which is no root: [lo, hi) of its module. Unit tests
  * leave it unset, their globals are the program's.
  */

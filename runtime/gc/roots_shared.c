@@ -15,10 +15,8 @@
  * moves 1.5 GB/s, and the world waits; beyond FREEZE_BYTES pages become ranges
  * for the copy to look at while they change, and are counted as not frozen.
  *
- * The same goes for private memory that a copy has not got: MADV_DONTFORK, as
- * drivers ask for what a device reads by itself, and MADV_WIPEONFORK. Smaps
- * tells where that is, but walks all page tables for it; so it is noted on the
- * way in.
+ * The same goes for private memory that a copy has not got, or has empty
+ * (unforked.c).
  *
  * Devices are left alone (reading a register may do something). The rings of
  * io_uring are memory: an entry keeps its user data until it is used again, so
@@ -29,7 +27,7 @@
  */
 #include "gc/roots_parts.h"
 #include "alloc/arena.h"
-#include "base/atomics.h"
+#include "gc/unforked.h"
 #include "os/syscall.h"
 #include "os/sysmem.h"
 
@@ -39,38 +37,14 @@
 
 enum {
 	FREEZE_BYTES = 8 << 20, /* 5 ms */
+	LARGE = 1 << 20,	/* comes last */
 	/*
 	 * The marker asks whether pages of larger ranges have memory, and in
 	 * the copy shared ones have not been touched yet.
 	 */
 	CHUNK = 64 << 10,
-	UNFORKED = 256,
 };
 #define LOW ((uintptr_t)1 << 32) /* below lie numbers, hardly mappings */
-
-/* Ranges that a copy lacks, in any order; { 0, 0 } is none. */
-static struct gc_range unforked[UNFORKED];
-static uint32_t nunforked; /* may count further */
-
-void roots_note_unforked(uintptr_t lo, uintptr_t hi)
-{
-	uint32_t i;
-
-	/* Programs unmap and map again; nobody tells us of that. */
-	for (i = 0; i < MIN(load_relaxed(&nunforked), UNFORKED); i++)
-		if (unforked[i].lo <= lo && unforked[i].hi >= hi)
-			return;
-	i = add_relaxed(&nunforked, 1);
-	if (i < UNFORKED)
-		unforked[i] = (struct gc_range){lo, hi};
-}
-
-void roots_note_forked(uintptr_t lo, uintptr_t hi)
-{
-	for (uint32_t i = 0; i < MIN(load_relaxed(&nunforked), UNFORKED); i++)
-		if (unforked[i].lo >= lo && unforked[i].hi <= hi)
-			unforked[i] = (struct gc_range){0, 0};
-}
 
 static void list_range(struct rootset *rs, uintptr_t lo, uintptr_t hi)
 {
@@ -83,10 +57,28 @@ static void list_range(struct rootset *rs, uintptr_t lo, uintptr_t hi)
 		*r = (struct gc_range){lo, hi};
 }
 
+static bool begins(const char *s, const char *with)
+{
+	return !strncmp(s, with, strlen(with));
+}
+
 static bool is_device(const char *path)
 {
-	return !strncmp(path, "/dev/", 5) && strncmp(path, "/dev/shm/", 9) &&
-	       strncmp(path, "/dev/zero", 9) && strncmp(path, "/dev/huge", 9);
+	return begins(path, "/dev/") && !begins(path, "/dev/shm/") &&
+	       !begins(path, "/dev/zero") && !begins(path, "/dev/huge");
+}
+
+/*
+ * A file on a disk, to be read only: a database, fonts. The program has not
+ * written there. (What has no name outside may have a second view that can be
+ * written: code that was made at run time.)
+ */
+static bool is_only_read(const struct procmap *v)
+{
+	return !(v->prot & PROT_WRITE) && v->path[0] == '/' &&
+	       !strstr(v->path, " (deleted)") && !begins(v->path, "/memfd:") &&
+	       !begins(v->path, "/dev/shm/") && !begins(v->path, "/dev/zero") &&
+	       !begins(v->path, "/SYSV");
 }
 
 bool roots_list_shared(struct rootset *rs)
@@ -102,7 +94,7 @@ bool roots_list_shared(struct rootset *rs)
 	while (procmaps_next(&m, &v)) {
 		if (!(v.prot & PROT_READ) || roots_ours(v.lo))
 			continue;
-		if (v.shared && !is_device(v.path))
+		if (v.shared && !is_device(v.path) && !is_only_read(&v))
 			list_range(rs, v.lo, v.hi);
 	}
 	procmaps_close(&m);
@@ -168,39 +160,47 @@ static void freeze(
 	/* Else it is gone meanwhile, or can't be read by anybody. */
 }
 
-static void freeze_range(struct rootset *rs, struct pages *p,
-	const struct gc_range *r, size_t *budget)
+static void freeze_range(struct rootset *rs, struct pages *p, uintptr_t from,
+	uintptr_t to, size_t *budget)
 {
 	uintptr_t lo, hi;
 
-	if (r->lo >= r->hi)
-		return;
-	pages_begin(p, r->lo, r->hi, PAGES_ANY);
+	pages_begin(p, from, to, PAGES_ANY);
 	while (pages_next(p, &lo, &hi))
 		freeze(rs, lo, hi, budget);
 }
 
+static void freeze_shared(
+	struct rootset *rs, struct pages *p, bool large, size_t *budget)
+{
+	const struct gc_range *r = rs->shared.v;
+
+	for (size_t i = 0; i < rs->shared.n; i++)
+		if ((r[i].hi - r[i].lo > LARGE) == large)
+			freeze_range(rs, p, r[i].lo, r[i].hi, budget);
+}
+
 /*
- * What is not copied is asked for now: between the preparations and the stop
- * V8 makes a page, asks for that, and keeps pointers in it. What has been
- * unmapped since can't be read, and that is all.
+ * What is not copied is asked for now: between the preparations and the stop a
+ * program may make such memory and keep pointers in it. What has been unmapped
+ * since can't be read, and that is all.
  */
 void roots_freeze_shared(struct rootset *rs)
 {
-	const struct gc_range *r = rs->shared.v;
-	uint32_t noted = load_relaxed(&nunforked);
 	size_t budget = FREEZE_BYTES;
 	struct pages p;
+	uintptr_t lo, hi;
 
-	/* Of these nothing but their number is known. */
-	if (noted > UNFORKED)
-		rs->shared_unfrozen += (uint64_t)(noted - UNFORKED) * OS_PAGE;
-	if (!rs->shared.n && !noted)
+	/* Of these nothing but their size is known. */
+	rs->shared_unfrozen += unforked_unknown;
+	if (!rs->shared.n && !unforked_n)
 		return;
 	pages_open(&p);
-	for (size_t i = 0; i < rs->shared.n; i++)
-		freeze_range(rs, &p, &r[i], &budget);
-	for (uint32_t i = 0; i < MIN(noted, UNFORKED); i++)
-		freeze_range(rs, &p, &unforked[i], &budget);
+	/* One that is too large shall not be in the way of the others. */
+	freeze_shared(rs, &p, false, &budget);
+	for (uint32_t i = 0; i < unforked_n; i++)
+		if (unforked_lost(i, &lo, &hi))
+			freeze_range(rs, &p, lo, hi, &budget);
+	freeze_shared(rs, &p, true, &budget);
 	pages_close(&p);
 }
