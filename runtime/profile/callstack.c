@@ -174,6 +174,15 @@ void callstack_free(struct callstack *cs)
 	sysmem_unmap(cs, bytes(cs->cap), SYS_BUCKHASH);
 }
 
+void callstack_reset(struct callstack *cs)
+{
+	cs->busy.sp = 0;
+	cs->range = (struct stackrange){0};
+	cs->n = cs->nchecks = 0;
+	cs->base = SIZE_MAX;
+	cs->memo_max = 0;
+}
+
 static uint32_t plain(const struct unwind_regs *r, size_t max)
 {
 	struct stackrange s = {0};

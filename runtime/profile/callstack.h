@@ -26,6 +26,9 @@ struct callstack;
 struct callstack *callstack_new(size_t depth, bool often);
 void callstack_free(struct callstack *cs);
 
+/* Forget everything: cs gets another owner. */
+void callstack_reset(struct callstack *cs);
+
 /*
  * The id (stacktab.h) of the innermost max frames of the stack from *r on,
  * without those of this library (unwind_own_text()) at its inner end; r must
