@@ -53,3 +53,8 @@ foreach(src ${sources})
 			SKIP_RETURN_CODE 77 TIMEOUT 300)
 	endif()
 endforeach()
+
+add_test(NAME program.leaks_agree COMMAND ${Python3_EXECUTABLE} -B
+	${LEAKS_DIR}/agree.py $<TARGET_FILE:gostat>)
+set_tests_properties(program.leaks_agree PROPERTIES LABELS programs
+	SKIP_RETURN_CODE 77 TIMEOUT 1000)
