@@ -13,7 +13,7 @@
 #include <semaphore.h>
 
 static sem_t never;
-static volatile int ready;
+static volatile int ready, tid;
 static bool leaves;
 
 static void cleanup(void *arg)
@@ -34,6 +34,7 @@ static void *thread(void *arg)
 {
 	void *volatile local;
 
+	tid = gettid();
 	put((void *)&local, make(MARKER), 0);
 	pthread_cleanup_push(cleanup, malloc(100));
 	clobber();
@@ -44,7 +45,6 @@ static void *thread(void *arg)
 
 int main(int argc, char **argv)
 {
-	char path[64];
 	pthread_t t;
 
 	leaves = !said(argc, argv, "cancel");
@@ -52,11 +52,7 @@ int main(int argc, char **argv)
 	MUST(!pthread_create(&t, NULL, thread, NULL));
 	if (said(argc, argv, "detached")) {
 		pthread_detach(t);
-		snprintf(
-			path, sizeof(path), "/proc/self/task/%d", getpid() + 1);
-		while (!access(path, F_OK))
-			usleep(1000);
-		usleep(1000);
+		wait_for_end(&tid);
 	} else {
 		while (!leaves && !ready)
 			;

@@ -12,9 +12,8 @@
 #include "truth.h"
 
 #include <pthread.h>
-#include <signal.h>
 
-static volatile int ready;
+static volatile int ready, tid;
 static pthread_t t;
 
 /* Its argument is dead here, but pthread_create's start routine keeps it. */
@@ -36,6 +35,7 @@ static NOINLINE void start_sleeper(cookie c)
 
 static void *give(void *arg)
 {
+	tid = gettid();
 	return arg;
 }
 
@@ -72,16 +72,7 @@ int main(int argc, char **argv)
 		many_births();
 	if (said(argc, argv, "result")) {
 		start_giver(make(MARKER));
-		while (pthread_kill(t, 0) == 0 && !said(argc, argv, "joined")) {
-			char path[64];
-
-			/* The kernel's list no longer has it: it is gone. */
-			usleep(1000);
-			snprintf(path, sizeof(path), "/proc/self/task/%d",
-				getpid() + 1);
-			if (access(path, F_OK))
-				break;
-		}
+		wait_for_end(&tid);
 		if (said(argc, argv, "joined"))
 			pthread_join(t, NULL);
 		if (said(argc, argv, "detached"))

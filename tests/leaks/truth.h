@@ -135,6 +135,18 @@ static NOINLINE void untouched(cookie c, size_t n)
 		MUST(p[i] == 0);
 }
 
+/* Until the kernel has no such thread any more: its stack is nobody's then. */
+static NOINLINE void wait_for_end(const volatile int *tid)
+{
+	char path[64];
+
+	while (!*tid)
+		usleep(100);
+	snprintf(path, sizeof(path), "/proc/self/task/%d", *tid);
+	while (!access(path, F_OK))
+		usleep(100);
+}
+
 /* Is the truth in its head comment true for the first word? */
 static inline bool said(int argc, char **argv, const char *word)
 {
