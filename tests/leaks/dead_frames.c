@@ -2,14 +2,15 @@
 /*
  * Frames of calls that have returned are no roots, below a caller that is still
  * there: of main when it has called exit, of a thread in a loop, of a thread
- * asleep in a call. (But for the 128 bytes just below a stack pointer, and what
- * the kernel may leave untouched between there and a signal's frame; so these
- * are clean here.)
+ * asleep in a call. But for the 128 bytes just below a stack pointer: these are
+ * clean here. The frame of the signal that stops a thread is another trap,
+ * since the kernel does not write all of it.
  *
  * truth: main | 1/4242
  * truth: exit | 1/4242
  * truth: thread | 1/4242
  * truth: asleep | 1/4242
+ * truth: frame | 1/4242 modes=exit,strict
  */
 #include "truth.h"
 
@@ -17,7 +18,7 @@
 #include <pthread.h>
 
 static volatile int ready;
-static bool asleep;
+static bool asleep, close_by;
 
 /* Copies at many depths; all dead as soon as it returns. */
 static NOINLINE void litter(int depth)
@@ -34,7 +35,18 @@ static NOINLINE void litter(int depth)
 	MUST(here[0]);
 }
 
+/* A signal's frame and its handler's, or the red zone alone, stay clean. */
 static NOINLINE void litter_below(void)
+{
+	volatile char clean[8 << 10];
+
+	for (size_t i = 0; i < sizeof(clean); i++)
+		clean[i] = 0;
+	litter(20);
+	clean[0] = 1;
+}
+
+static NOINLINE void litter_close(void)
 {
 	volatile char clean[512];
 
@@ -46,7 +58,10 @@ static NOINLINE void litter_below(void)
 
 static void *thread(void *arg)
 {
-	litter_below();
+	if (close_by)
+		litter_close();
+	else
+		litter_below();
 	clobber_registers();
 	ready = 1;
 	while (asleep)
@@ -61,7 +76,8 @@ int main(int argc, char **argv)
 	pthread_t t;
 
 	asleep = said(argc, argv, "asleep");
-	if (asleep || said(argc, argv, "thread")) {
+	close_by = said(argc, argv, "frame");
+	if (asleep || close_by || said(argc, argv, "thread")) {
 		MUST(!pthread_create(&t, NULL, thread, NULL));
 		while (!ready)
 			;

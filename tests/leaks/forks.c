@@ -17,10 +17,10 @@
  * truth: vfork | clean children=clean stdout=0
  * truth: parent vfork | 1/4242 children=clean stdout=0
  * truth: spawn | clean children=clean stdout=0
- * truth: threaded exit | clean children=clean stdout=0
- * truth: threaded _exit | clean children=clean stdout=0
+ * truth: threaded exit | clean children=clean stdout=0 reclaim=no
+ * truth: threaded _exit | clean children=clean stdout=0 reclaim=no
  * truth: threaded child exit | clean children=1/4242 stdout=23
- * truth: dropped exit | clean children=clean stdout=0
+ * truth: dropped exit | clean children=clean stdout=0 reclaim=no
  */
 #include "truth.h"
 

@@ -26,6 +26,7 @@ Keys:
     stderr=TEXT  a part of it; nothing is written there if not said
     env=K=V      may be given several times
     modes=M,M    only in these (all)
+    reclaim=no   what is live by a rule, or freed before the end, is garbage
 
 Every program runs once in each mode:
 
@@ -33,6 +34,8 @@ Every program runs once in each mode:
     find         the program asks gostat_find_leaks() before, three times
     stw          the same, with a stopped world instead of a snapshot
     strict       as exit, with GOSTAT_ROOTS=strict
+    reclaim      no check, but cycles that free what they find: what is not
+                 leaked must stay as it is
 
 The verdict and the three answers must be the truth; nothing else may be
 written, and the report must have the shape that is documented.
@@ -54,6 +57,7 @@ MODES = {
     "find": {"TRUTH_FOUND": "found"},
     "stw": {"TRUTH_FOUND": "found", "GODEBUG": "gcstoptheworld=1"},
     "strict": {"GOSTAT_ROOTS": "strict"},
+    "reclaim": {"GOSTAT_GC": "reclaim", "TRUTH_RECLAIM": "1"},
 }
 SKIP = 77
 LIMIT = 60  # seconds for one run: none takes one
@@ -189,6 +193,8 @@ def environment(args, folder, truth, mode):
     env = dict(os.environ, LD_PRELOAD=args.lib, GOSTAT_LEAKCHECK="exit",
                GOSTAT_LEAKCHECK_OUT=f"{folder}/report-%p-%t-%n")
     env.pop("LSAN_OPTIONS", None)
+    if mode == "reclaim":
+        del env["GOSTAT_LEAKCHECK"], env["GOSTAT_LEAKCHECK_OUT"]
     for key, value in MODES[mode].items():
         env[key] = f"{folder}/{value}" if key == "TRUTH_FOUND" else value
     for key in "rules", "lsanrules":
@@ -219,6 +225,10 @@ def run(args, program, truth, mode):
             raise Wrong(f"still there after {LIMIT} s") from None
         if child.returncode == SKIP:
             return False
+        if mode == "reclaim":
+            expect("exit status, stderr", (child.returncode, err),
+                   (int(truth.get("status", 0)), b""))
+            return True
         err = err.decode(errors="replace")
         if err and truth.get("stderr", "\0") not in err or \
                 not err and "stderr" in truth:
@@ -231,6 +241,17 @@ def run(args, program, truth, mode):
         if "stdout" in truth:
             expect("stdout", out.decode().strip(), truth["stdout"])
     return True
+
+
+def applies(truth, mode):
+    if mode == "reclaim" and (truth["reports"] != "clean" or
+                              "/" in truth.get("children", "") or
+                              {"suppressed", "reclaim"} & truth.keys() or
+                              "LSAN_OPTIONS" in truth["env"]):
+        return False
+    also = {"reclaim": "find"}
+    modes = truth.get("modes", mode).split(",")
+    return mode in modes or also.get(mode) in modes
 
 
 def main():
@@ -249,8 +270,7 @@ def main():
             continue
         for program in args.program:
             for mode in MODES:
-                if mode not in truth.get("modes", mode).split(",") or \
-                        args.mode not in (None, mode):
+                if not applies(truth, mode) or args.mode not in (None, mode):
                     continue
                 what = " ".join([f"[{i}] {mode}:", os.path.basename(program)] +
                                 truth["args"] +

@@ -4,7 +4,7 @@
  * afterwards, and are no leak then; errno and signals stay as they are.
  *
  * truth: keep | 50/212100
- * truth: free | clean
+ * truth: free | clean reclaim=no
  */
 #include "truth.h"
 

@@ -4,7 +4,7 @@
  * descriptor knows.
  *
  * truth: argument | clean
- * truth: born | clean
+ * truth: born | clean reclaim=no
  * truth: result keep | clean
  * truth: result joined | 1/4242
  * truth: result detached | 1/4242

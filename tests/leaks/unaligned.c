@@ -26,7 +26,7 @@ int main(int argc, char **argv)
 
 	if (said(argc, argv, "heap")) {
 		outer = make(500);
-		put((char *)reveal(outer) + 333, c, 0);
+		tie(outer, 333, c);
 		put(&root, outer, 0);
 	} else if (said(argc, argv, "page")) {
 		put(pages + 8192 - 3, c, 0); /* in two pages */
