@@ -15,12 +15,12 @@ static cookie c[50];
 
 int main(int argc, char **argv)
 {
-	sigset_t before, after;
+	sigset_t before, after = {0};
 
 	for (int i = 0; i < 50; i++)
 		c[i] = make(MARKER);
 	clobber();
-	sigemptyset(&before);
+	memset(&before, 0, sizeof(before));
 	sigaddset(&before, SIGUSR2);
 	MUST(!sigprocmask(SIG_SETMASK, &before, NULL));
 	errno = 1234;
