@@ -212,6 +212,34 @@ START_TEST(test_none)
 }
 END_TEST
 
+/* Texts with a few wrong bytes: anything may be found, nothing read beyond. */
+START_TEST(test_noise)
+{
+	static const char group[] = "5:memory:/docker/4f\n0::/a\n";
+	static char text[sizeof(v1_mounts)], path[sizeof(group)];
+	struct cgroup_memory m;
+	uint64_t seed = 1;
+
+	for (int i = 0; i < 500; i++) {
+		strcpy(text, v1_mounts);
+		strcpy(path, group);
+		for (int k = 0; k < 4; k++) {
+			seed = seed * 6364136223846793005u + 1442695040888963407u;
+			text[(seed >> 33) % (sizeof(text) - 1)] =
+				"\n :/-\\,x"[seed >> 61];
+			path[(seed >> 20) % (sizeof(path) - 1)] =
+				"\n :/-\\,x"[seed >> 58 & 7];
+		}
+		put(proc_mounts, "%s", text);
+		put(proc_cgroup, "%s", path);
+		cgroup_find(&c, root);
+		ck_assert_uint_lt(strlen(c.dir), sizeof(c.dir));
+		ck_assert_uint_eq(cgroup_limit(&c), UINT64_MAX);
+		ck_assert(!cgroup_nearest(&c, 0, &m));
+	}
+}
+END_TEST
+
 /* Whatever this machine has. */
 START_TEST(test_real)
 {
@@ -238,6 +266,7 @@ int main(void)
 	tcase_add_test(t, test_v1);
 	tcase_add_test(t, test_odd_names);
 	tcase_add_test(t, test_none);
+	tcase_add_test(t, test_noise);
 	tcase_add_test(t, test_real);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
