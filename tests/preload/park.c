@@ -38,6 +38,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* sigpause() is one of the calls. */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
 enum { MS = 1000000, WAIT_MS = 10, BIG = 1 << 20 };
 
 static int cycles = 200;
@@ -590,6 +593,11 @@ static void signals(void)
 	FAILS(ppoll(&nobody, 1, NULL, &old), EINTR);
 	CHECK(handled == 2);
 	join(t);
+	t = later(send_usr1, &self);
+	FAILS(sigpause(SIGUSR1), EINTR);
+	CHECK(handled == 3);
+	join(t);
+	handled--;
 	pthread_sigmask(SIG_UNBLOCK, &usr1, NULL);
 	/* Not lost if it comes before. */
 	t = later(send_usr1, &self);
