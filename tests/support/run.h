@@ -9,6 +9,7 @@
 
 #include "base/attrs.h"
 #include "support/capture.h"
+#include "support/sanitizer.h"
 
 #include <check.h>
 #include <signal.h>
@@ -16,12 +17,6 @@
 #include <sys/wait.h>
 
 enum { TEST_SECONDS = 240 }; /* a hang, not a limit on speed */
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 1 }; /* RLIMIT_AS and maps are not ours alone */
-#else
-enum { SANITIZED = 0 };
-#endif
 
 /*
  * For inner loops and threads: Check notes each ck_assert() in a file, these

@@ -47,8 +47,11 @@ END_TEST
 
 START_TEST(test_self)
 {
-	roots_set_self((uintptr_t)&data & -(uintptr_t)PAGE,
-		((uintptr_t)&bss[2] + PAGE - 1) & -(uintptr_t)PAGE);
+	uintptr_t lo = MIN((uintptr_t)&data, (uintptr_t)&bss[0]);
+	uintptr_t hi = MAX((uintptr_t)&data, (uintptr_t)&bss[2]);
+
+	roots_set_self(
+		ALIGN_DOWN(lo, (uintptr_t)PAGE), ALIGN_UP(hi, (uintptr_t)PAGE));
 	collect();
 	ck_assert_uint_eq(kinds(&data), 0);
 	ck_assert_uint_eq(kinds(heap_malloc(100)), 0);
@@ -149,7 +152,8 @@ START_TEST(test_threads)
 	ck_assert(in_piece(own));
 	ck_assert(in_piece(own + (1 << 20) - 1));
 	ck_assert_uint_eq(kinds(&local), 1u << ROOT_STACK);
-	ck_assert_uint_eq(kinds(&tls), 1u << ROOT_TLS);
+	/* Of the main thread: its mapping may touch that of a library's bss. */
+	ck_assert_uint_ne(kinds(&tls) & 1u << ROOT_TLS, 0);
 	ck_assert_uint_eq(rs.unstopped, 0);
 	store_relaxed(&quit, 1);
 	pthread_join(t[0], NULL);
@@ -174,11 +178,27 @@ static void *busy_thread(void *arg)
 	return NULL;
 }
 
+/* The kinds of a thread's words with this value, wherever they lie. */
+static uint32_t kinds_with(uintptr_t value)
+{
+	uint32_t found = 0;
+
+	for (size_t i = 0; i < rs.ranges.n; i++) {
+		const struct root_range *r = &rootset_ranges(&rs)[i];
+		const uintptr_t *p = (const uintptr_t *)r->lo;
+
+		for (; r->tid && p < (const uintptr_t *)r->hi; p++)
+			if (*p == value)
+				found |= 1u << r->kind;
+	}
+	return found;
+}
+
 START_TEST(test_frame)
 {
 	static struct sleeper s;
 	pthread_t t;
-	uint32_t found = 0;
+	uint32_t found;
 
 	sem_init(&s.up, 0, 0);
 	s.arg = map_alone(PAGE, MAP_PRIVATE);
@@ -190,14 +210,7 @@ START_TEST(test_frame)
 	ck_assert_int_eq(stw_stop(&w, LONG), STW_OK);
 	roots_freeze(&rs, &w);
 	roots_collect(&rs, &w);
-	for (size_t i = 0; i < rs.ranges.n; i++) {
-		const struct root_range *r = &rootset_ranges(&rs)[i];
-		const uintptr_t *p = (const uintptr_t *)r->lo;
-
-		for (; r->tid && p < (const uintptr_t *)r->hi; p++)
-			if (*p == (uintptr_t)s.arg + 1)
-				found |= 1u << r->kind;
-	}
+	found = kinds_with((uintptr_t)s.arg + 1);
 	stw_start(&w);
 	store_relaxed(&quit, 1);
 	pthread_join(t, NULL);
@@ -416,9 +429,11 @@ int main(void)
 	seed_init();
 	roots_init();
 	tcase_add_test(tc, test_globals);
-	tcase_add_test(tc, test_self);
+	if (!SANITIZED) { /* it moves globals, and spills registers */
+		tcase_add_test(tc, test_self);
+		tcase_add_test(tc, test_frame);
+	}
 	tcase_add_test(tc, test_threads);
-	tcase_add_test(tc, test_frame);
 	tcase_add_test(tc, test_ended);
 	tcase_add_test(tc, test_many);
 	tcase_add_test(tc, test_registers);

@@ -266,6 +266,8 @@ static void setup_files(void)
 	dumpfile_init();
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	ck_assert_int_eq(chdir(dir), 0);
+	/* As in fork.c: whoever forks must not catch the helper at work. */
+	pthread_atfork(helper_prefork, helper_parent, helper_child);
 	pthread_atfork(tracefile_prefork, tracefile_parent, tracefile_child);
 }
 
