@@ -35,17 +35,30 @@ static struct {
 	struct gcjob job; /* holds the list */
 	struct leaks leaks;
 	bool have;
+	bool final; /* the world stands for good: no locks */
 } results = {.lock = LOCK_INIT(LOCK_GCRESULTS)};
+
+static void lock_results(void)
+{
+	if (!results.final)
+		lock(&results.lock);
+}
+
+static void unlock_results(void)
+{
+	if (!results.final)
+		unlock(&results.lock);
+}
 
 const struct leaks *gc_leaks(void)
 {
-	lock(&results.lock);
+	lock_results();
 	return results.have ? &results.leaks : NULL;
 }
 
 void gc_leaks_done(void)
 {
-	unlock(&results.lock);
+	unlock_results();
 }
 
 static void drop_results(void)
@@ -62,8 +75,8 @@ static void keep(struct cycle *c)
 {
 	struct gcjob_result *r = c->job.result;
 
-	if (c->reason != GC_EXIT)
-		lock(&results.lock);
+	results.final = c->reason == GC_EXIT;
+	lock_results();
 	drop_results();
 	gcjob_trim(&c->job);
 	results.job = c->job;
@@ -73,8 +86,7 @@ static void keep(struct cycle *c)
 	results.leaks.live_objects = r->live_objects;
 	results.leaks.live_bytes = r->live_bytes;
 	results.have = true;
-	if (c->reason != GC_EXIT)
-		unlock(&results.lock);
+	unlock_results();
 }
 
 /* -------- figures -------- */
@@ -187,7 +199,8 @@ void gcend(struct cycle *c)
 	if (open && c->job.garbage)
 		sweep(r, &objects, &bytes);
 	count(c, &figures, objects, bytes);
-	leak_forget_freed();
+	if (c->reason != GC_EXIT)
+		leak_forget_freed();
 	if (c->job.result)
 		leaklist_close(&r->list);
 	if (due && gc_hooks.finalizers)
