@@ -122,13 +122,16 @@ NOINLINE void threadinfo_created(uintptr_t thread)
 {
 	uintptr_t pc[DEPTH];
 	uint32_t stack = 0;
+	int creator = 0;
 
-	if (!sandboxed)
+	if (!sandboxed) {
 		stack = stacktab_intern(
 			pc, unwind_here(pc, DEPTH), modules_generation());
+		creator = (int)sys0(SYS_gettid);
+	}
 	store_relaxed(&info.used, 1);
 	add_relaxed(stack ? count_of(stack) : &info.others, 1);
-	note_origin(thread, stack, (int)sys0(SYS_gettid));
+	note_origin(thread, stack, creator);
 }
 
 bool threadinfo_next(size_t *at, struct threadinfo_site *site)
