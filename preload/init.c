@@ -213,6 +213,9 @@ __attribute__((constructor)) static void on_load(void)
 	birth_init();
 	calls_init();
 	roots_init();
+	if (options->leakcheck || options->roots == ROOTS_STRICT ||
+		options->socket || gcrun_needed())
+		roots_note_loader();
 	kernelptr_init();
 	leakcheck_init();
 	exit_init();

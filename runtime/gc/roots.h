@@ -150,10 +150,18 @@ int roots_register(uintptr_t lo, uintptr_t hi);
 int roots_unregister(uintptr_t lo, uintptr_t hi);
 
 /*
- * Before the program runs: learn how libc lays out a thread's memory, and what
- * the loader has mapped. Context: start-up, dlsym() may be called.
+ * Before the program runs: learn how libc lays out a thread's memory. Context:
+ * start-up, dlsym() may be called.
  */
 void roots_init(void);
+
+/*
+ * At the same time, and only where cycles are to be expected, for it opens a
+ * file: remember what the loader has mapped, before the kernel merges memory of
+ * the program with it. Without it the loader's pages are a mapping like others:
+ * an object, reached from the loader's globals.
+ */
+void roots_note_loader(void);
 
 /*
  * The library's own data, which is no root: [lo, hi) of its module. Unit tests

@@ -147,5 +147,4 @@ void roots_init(void)
 		roots_libc.static_tls = all - roots_libc.descriptor;
 	find_rings();
 	dlerror(); /* that they are missing is not the program's business */
-	roots_note_loader();
 }

@@ -67,9 +67,6 @@ void roots_resident(struct roots_walk *k, uintptr_t lo, uintptr_t hi,
 /* Is what is mapped at p the library's own? */
 bool roots_ours(uintptr_t p);
 
-/* Remember what the loader has mapped by now. */
-void roots_note_loader(void);
-
 /* -------- roots_shared.c -------- */
 
 /* List what is shared. False: no /proc. */

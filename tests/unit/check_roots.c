@@ -428,6 +428,7 @@ int main(void)
 
 	seed_init();
 	roots_init();
+	roots_note_loader();
 	tcase_add_test(tc, test_globals);
 	if (!SANITIZED) { /* it moves globals, and spills registers */
 		tcase_add_test(tc, test_self);
