@@ -26,6 +26,8 @@
 enum {
 	CHUNK = 64 << 10,
 	REGION = 256 << 10, /* mapped at a time: 3 chunks and the alignment */
+	LARGE_FROM = 2 << 20, /* bytes of objects, in a heap of 200 MiB or more */
+	LARGE_REGION = 4 << 20, /* in huge pages */
 };
 
 struct fixchunk {
@@ -83,10 +85,14 @@ static struct fixchunk *new_chunk(struct fixalloc *f)
 	struct fixchunk *c;
 
 	if (f->region_end - p < CHUNK) {
-		p = sysmem_map(NULL, REGION, f->kind);
+		size_t size = f->inuse < LARGE_FROM ? REGION : LARGE_REGION;
+
+		p = sysmem_map(NULL, size, f->kind);
 		if (!p)
 			return NULL;
-		f->region_end = p + REGION;
+		if (size == LARGE_REGION)
+			sysmem_hugepage(p, size, true);
+		f->region_end = p + size;
 		p = (char *)ALIGN_UP((uintptr_t)p, (uintptr_t)CHUNK);
 		f->region = p;
 	}

@@ -14,12 +14,22 @@
  *   - until the scavenger takes pages out of it again (else khugepaged would
  *     put them back).
  *
+ * What was used before that, and what the program has written to beside a copy of
+ * the process, lies in small pages; hugepage_mend() puts it together, a little
+ * after each cycle. Only blocks of which every page has memory: it costs none.
+ *
  * Large objects never ask: they may be sparse (blocks of 8 to 256 KiB of which
  * the first byte is written took twice the time when they did). Where the
  * administrator has said "never", all of this is advice that is not taken.
  */
 #include "alloc/hugepage.h"
 #include "alloc/mheap.h"
+#include "base/atomics.h"
+#include "os/pages.h"
+#include "os/syscall.h"
+
+#include <fcntl.h>
+#include <string.h>
 
 #define HUGE_FROM (32 * MIB)
 
@@ -70,4 +80,54 @@ void hugepage_broken(size_t page, size_t npages)
 		sysmem_hugepage((void *)arena_addr(b * BLOCK_PAGES), HUGE_PAGE,
 			false);
 	}
+}
+
+/* The administrator's word: MADV_COLLAPSE would not ask. */
+static bool forbidden(void)
+{
+	char buf[64];
+	long fd = sys4(SYS_openat, AT_FDCWD,
+		"/sys/kernel/mm/transparent_hugepage/enabled",
+		O_RDONLY | O_CLOEXEC, 0);
+	long n;
+
+	if (sys_failed(fd))
+		return true;
+	n = sys3(SYS_read, fd, buf, sizeof(buf) - 1);
+	sys1(SYS_close, fd);
+	buf[sys_failed(n) ? 0 : n] = '\0';
+	return !buf[0] || strstr(buf, "[never]");
+}
+
+/* Whole blocks of [lo, hi), from the next one on. Returns how many. */
+static unsigned mend(uintptr_t lo, uintptr_t hi, unsigned most)
+{
+	unsigned n = 0;
+
+	lo = ALIGN_UP(lo, (uintptr_t)HUGE_PAGE);
+	for (; lo + HUGE_PAGE <= hi && n < most; lo += HUGE_PAGE, n++)
+		if (!sysmem_collapse((void *)lo, HUGE_PAGE))
+			break;
+	return n;
+}
+
+void hugepage_mend(unsigned most)
+{
+	size_t bytes = load_relaxed(&mheap.pages_inuse) << PAGE_SHIFT;
+	struct pages p;
+	uintptr_t lo, hi;
+
+	if (bytes < 2 * HUGE_FROM || forbidden())
+		return;
+	pages_open(&p);
+	for (size_t i = 0; i < load_relaxed(&window.narenas) && most; i++) {
+		lo = arena_addr(i * ARENA_PAGES);
+		hi = MIN(lo + ARENA_SIZE, load_relaxed(&window.next));
+		if (!load_relaxed(&arenas[i]) || hi <= lo)
+			continue;
+		pages_begin(&p, lo, hi, PAGES_SMALL);
+		while (most && pages_next(&p, &lo, &hi))
+			most -= mend(lo, hi, most);
+	}
+	pages_close(&p);
 }

@@ -6,8 +6,8 @@
 #include "os/sysmem.h"
 
 /*
- * hugepage: which 2 MiB blocks of the heap ask for huge pages. Everything here
- * runs under mheap.lock.
+ * hugepage: which 2 MiB blocks of the heap ask for huge pages. What does
+ * not say otherwise runs under mheap.lock.
  */
 
 enum { BLOCK_PAGES = HUGE_PAGE >> PAGE_SHIFT };
@@ -17,6 +17,14 @@ void hugepage_want(size_t page, size_t npages);
 
 /* Has the block of this page asked, and not been broken since? */
 bool hugepage_asked(size_t page);
+
+/*
+ * Put up to most blocks back together that are whole in memory, but in small
+ * pages: the first of the heap, and those that a copy of the process has split.
+ * Up to a millisecond of CPU a block. Not under mheap.lock, not in a signal
+ * handler; opens a file.
+ */
+void hugepage_mend(unsigned most);
 
 /* Memory of these free pages was given back. */
 void hugepage_broken(size_t page, size_t npages);

@@ -5,6 +5,7 @@
  *	strike out what was freed since --> sweep it (reclaim)
  *	                                --> keep it for readers (report)
  *	count: MemStats, the next goal, the line of gctrace
+ *	mend: huge pages, for the next copy is made of page tables
  *
  * "Snapshot at the beginning": what nobody could reach when the world stood,
  * nobody can reach later, so the verdict holds although the program has gone
@@ -16,6 +17,7 @@
  *
  * Lock: results (LOCK_GCRESULTS) over the leaks that readers look at.
  */
+#include "alloc/hugepage.h"
 #include "alloc/stats.h"
 #include "base/fatal.h"
 #include "base/options.h"
@@ -28,6 +30,8 @@
 #include "os/clock.h"
 #include "os/sysmem.h"
 #include "os/tasks.h"
+
+enum { MEND = 8 }; /* blocks after each cycle: 7 ms of CPU at most */
 
 /* Of the last cycle that looked for leaks. */
 static struct {
@@ -199,8 +203,10 @@ void gcend(struct cycle *c)
 	if (open && c->job.garbage)
 		sweep(r, &objects, &bytes);
 	count(c, &figures, objects, bytes);
-	if (c->reason != GC_EXIT)
+	if (c->reason != GC_EXIT) {
 		leak_forget_freed();
+		hugepage_mend(MEND);
+	}
 	if (c->job.result)
 		leaklist_close(&r->list);
 	if (due && gc_hooks.finalizers)

@@ -33,6 +33,7 @@ enum {
 	IS_PRESENT = 1 << 3,
 	IS_SWAPPED = 1 << 4,
 	IS_ZERO = 1 << 5, /* the kernel's page of zeroes */
+	IS_HUGE = 1 << 6,
 
 	/* Bits of an entry of pagemap. */
 	ENTRY_FILE = 61,
@@ -68,7 +69,8 @@ void pages_begin(
 
 static bool ask_scan(struct pages *p)
 {
-	uint64_t not = IS_ZERO | (p->which == PAGES_OWN ? IS_FILE : 0);
+	uint64_t not = IS_ZERO | (p->which == PAGES_ANY ? 0 : IS_FILE) |
+		(p->which == PAGES_SMALL ? IS_HUGE : 0);
 	struct scan_arg a = {.size = sizeof(a),
 		.start = p->at,
 		.end = p->hi,
@@ -123,6 +125,8 @@ static bool ask(struct pages *p)
 		return true;
 	if (p->how == PAGES_SCAN)
 		p->how = PAGES_PAGEMAP;
+	if (p->which == PAGES_SMALL)
+		return false;
 	if (p->how == PAGES_PAGEMAP && ask_pagemap(p))
 		return true;
 	p->how = PAGES_MINCORE;

@@ -21,6 +21,7 @@
 enum pages_which {
 	PAGES_ANY, /* in memory or swapped out */
 	PAGES_OWN, /* of those, what is no page of a file: written privately */
+	PAGES_SMALL, /* of those, what is in no huge page; PAGES_SCAN only */
 };
 
 enum pages_how {
@@ -57,8 +58,8 @@ void pages_begin(
 	struct pages *p, uintptr_t lo, uintptr_t hi, enum pages_which which);
 
 /*
- * The next run. Where the kernel does not tell, all of it counts (PAGES_ANY) or
- * all that mincore() says (PAGES_OWN).
+ * The next run. Where the kernel does not tell, all of it counts (PAGES_ANY), all
+ * that mincore() says (PAGES_OWN), or nothing (PAGES_SMALL).
  */
 bool pages_next(struct pages *p, uintptr_t *lo, uintptr_t *hi);
 

@@ -284,6 +284,17 @@ void sysmem_hugepage(void *p, size_t size, bool want)
 	sys3(SYS_madvise, p, size, want ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+bool sysmem_collapse(void *p, size_t size)
+{
+	if (unlikely(sandboxed))
+		return false;
+	return !sys_failed(sys3(SYS_madvise, p, size, MADV_COLLAPSE));
+}
+
 bool sysmem_move(void *old, void *new, size_t size)
 {
 	long r;

@@ -62,6 +62,12 @@ bool sysmem_protect(void *p, size_t size, bool access);
 void sysmem_hugepage(void *p, size_t size, bool want);
 
 /*
+ * Put whole blocks of HUGE_PAGE bytes into huge pages now, copying them. False
+ * when the kernel can't (before Linux 6.1) or will not.
+ */
+bool sysmem_collapse(void *p, size_t size);
+
+/*
  * Move the pages of [old, old + size) to new by page table; both ranges are
  * ours and stay mapped, old reads as zero afterwards. False: nothing moved
  * (before Linux 5.7, or refused).

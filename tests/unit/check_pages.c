@@ -108,6 +108,42 @@ START_TEST(test_file)
 END_TEST
 
 /* What is not mapped has no pages. */
+/* Small pages become a huge one, where the kernel does that and tells of it. */
+START_TEST(test_small)
+{
+	size_t bytes = 2 * (size_t)HUGE_PAGE;
+	char *map = mmap(NULL, bytes + HUGE_PAGE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *base = (char *)ALIGN_UP((uintptr_t)map, (uintptr_t)HUGE_PAGE);
+	uintptr_t lo, hi;
+
+	madvise(map, bytes + HUGE_PAGE, MADV_NOHUGEPAGE);
+	for (size_t i = 0; i < bytes; i += OS_PAGE)
+		base[i] = (char)(i / OS_PAGE);
+	madvise(map, bytes + HUGE_PAGE, MADV_HUGEPAGE);
+	pages_open(&p);
+	pages_begin(&p, (uintptr_t)base, (uintptr_t)base + bytes, PAGES_SMALL);
+	if (p.how == PAGES_SCAN && pages_next(&p, &lo, &hi) &&
+		sysmem_collapse(base, HUGE_PAGE)) {
+		ck_assert_uint_eq(lo, (uintptr_t)base);
+		ck_assert_uint_eq(hi, (uintptr_t)base + bytes);
+		pages_begin(&p, (uintptr_t)base, (uintptr_t)base + bytes,
+			PAGES_SMALL);
+		ck_assert(pages_next(&p, &lo, &hi));
+		ck_assert_uint_eq(lo, (uintptr_t)base + HUGE_PAGE);
+		ck_assert(!pages_next(&p, &lo, &hi));
+	}
+	for (size_t i = 0; i < bytes; i += OS_PAGE)
+		ck_assert_int_eq(base[i], (char)(i / OS_PAGE));
+	/* Who can't be asked that says nothing. */
+	p.how = PAGES_PAGEMAP;
+	pages_begin(&p, (uintptr_t)base, (uintptr_t)base + bytes, PAGES_SMALL);
+	ck_assert(!pages_next(&p, &lo, &hi));
+	pages_close(&p);
+	munmap(map, bytes + HUGE_PAGE);
+}
+END_TEST
+
 START_TEST(test_unmapped)
 {
 	char *base = mmap(NULL, (size_t)PAGES * OS_PAGE, PROT_READ | PROT_WRITE,
@@ -129,6 +165,7 @@ int main(void)
 	seed_init();
 	tcase_add_test(tc, test_anonymous);
 	tcase_add_test(tc, test_file);
+	tcase_add_test(tc, test_small);
 	tcase_add_test(tc, test_unmapped);
 	return run_suite(s);
 }
