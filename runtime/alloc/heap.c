@@ -279,16 +279,18 @@ NOINLINE void heap_free_slow(void *ptr)
 		harden_free(s, (uintptr_t)ptr);
 		return;
 	}
-	if (s->sampled) {
+	mc = r == 0 || mcache_gone() ? NULL : mcache_get();
+	if (s->sampled && (!mc || s->state == MSPAN_SMALL || s->emptied)) {
 		objinfo_free_sampled(s, (uintptr_t)ptr);
 		return;
 	}
-	mc = r == 0 || mcache_gone() ? NULL : mcache_get();
 	if (!mc) {
 		free_to_heap(s, ptr);
 		return;
 	}
 	begin_slow(mc);
+	if (s->sampled)
+		objinfo_unsample(s);
 	push_slow(mc, r, s, ptr);
 	end_slow(mc);
 }

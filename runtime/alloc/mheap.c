@@ -343,6 +343,15 @@ struct mspan *mheap_alloc_large(size_t npages, size_t align, bool sampled)
 	return s;
 }
 
+void mheap_set_sampled(struct mspan *s, bool sampled)
+{
+	s->sampled = sampled;
+	s->one = (struct objinfo){0};
+	s->info = sampled ? &s->one : NULL;
+	store_relaxed(&window_code[arena_page(s->base)],
+		(uint16_t)large_code(s));
+}
+
 /* The pages around a guarded span can be touched, or no longer. */
 static bool guard(const struct mspan *s, bool access)
 {

@@ -85,6 +85,13 @@ struct mspan *mheap_alloc_small(unsigned sizeclass, bool sampled);
 struct mspan *mheap_alloc_large(size_t npages, size_t align, bool sampled);
 
 /*
+ * A large object that is not shared yet, or no longer, becomes one whose free
+ * takes the slow path, with room for its objinfo; or an ordinary one again. Not
+ * in record-all mode.
+ */
+void mheap_set_sampled(struct mspan *s, bool sampled);
+
+/*
  * The same between pages that can't be touched: as many in front as align says,
  * one behind. sampled is set.
  */

@@ -138,6 +138,22 @@ void objinfo_blame(const struct mspan *s, uintptr_t p)
 		objinfo_blamed = 0;
 }
 
+/* The large object on top of its magazine, or a new one. NULL: no memory. */
+static struct mspan *take_large(
+	struct mcache *mc, unsigned r, size_t npages, size_t align)
+{
+	struct mcache_rec *rec = &mc->rec[r];
+	struct mspan *s;
+
+	if (r == 0 || align != 1 || !*rec->top)
+		return mheap_alloc_large(npages, align, true);
+	s = arena_span((uintptr_t)*rec->top);
+	store_relaxed(&rec->top, rec->top - 1);
+	s->zeroed = false;
+	mheap_set_sampled(s, true);
+	return s;
+}
+
 void *objinfo_malloc_sampled(struct mcache *mc, const struct unwind_regs *regs,
 	unsigned r, size_t npages, size_t align, size_t size, unsigned shift)
 {
@@ -150,7 +166,7 @@ void *objinfo_malloc_sampled(struct mcache *mc, const struct unwind_regs *regs,
 		if (!p)
 			return NULL;
 	} else {
-		s = mheap_alloc_large(npages, align, true);
+		s = take_large(mc, r, npages, align);
 		if (!s)
 			return NULL;
 		p = (void *)s->base;
@@ -185,7 +201,7 @@ void objinfo_resized(struct mspan *s, uintptr_t p, size_t size)
 		o->unused = (mspan_elemsize(s) - size) & 0xffffff;
 }
 
-void objinfo_free_sampled(struct mspan *s, uintptr_t p)
+static void forget(struct mspan *s, uintptr_t p)
 {
 	struct objinfo *o = objinfo_at(s, p);
 	uint32_t stack = o->stack;
@@ -193,6 +209,17 @@ void objinfo_free_sampled(struct mspan *s, uintptr_t p)
 	store_relaxed(&o->stack, 0);
 	if (stack)
 		objinfo_hooks.free(stack, mspan_elemsize(s), o->shift);
+}
+
+void objinfo_unsample(struct mspan *s)
+{
+	forget(s, s->base);
+	mheap_set_sampled(s, false);
+}
+
+void objinfo_free_sampled(struct mspan *s, uintptr_t p)
+{
+	forget(s, p);
 	if (s->state == MSPAN_LARGE)
 		mheap_free_span(s);
 	else

@@ -68,6 +68,13 @@ void objinfo_ignore(struct mspan *s, uint32_t i);
 /* Its object resized in place. */
 void objinfo_resized(struct mspan *s, uintptr_t p, size_t size);
 
+/*
+ * A sampled large object is freed: tell the profile, and make it like others.
+ * Of those, a growing buffer finds in the magazine what it has just freed, be it
+ * a sample or not: half of all large objects are.
+ */
+void objinfo_unsample(struct mspan *s);
+
 /* A sampled object is freed: tell the profile, give it back. */
 void objinfo_free_sampled(struct mspan *s, uintptr_t p);
 
