@@ -122,7 +122,8 @@ static void name_location(
 	struct symbols s;
 	uint64_t at;
 
-	if (!m || l->nline || l->address < m->start)
+	/* A name without a line is from a symbol table: debug files have more. */
+	if (!m || (l->nline && l->line[0].line) || l->address < m->start)
 		return;
 	module = symbolizer_module(sym, profile_text(n->p, m->file),
 		profile_text(n->p, m->build_id));
@@ -130,6 +131,8 @@ static void name_location(
 	if (at == UINT64_MAX)
 		return;
 	s = module_symbols(module, at);
+	if (s.n)
+		l->nline = 0;
 	for (size_t i = 0; i < s.n; i++) {
 		l->line = mem_grow(l->line, l->nline, sizeof(*l->line));
 		l->line[l->nline++] = (struct profile_line){

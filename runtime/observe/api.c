@@ -61,7 +61,7 @@ int gostat_write_heap_profile(int fd)
 	}
 	modules_refresh();
 	fmt_init(&f, buf, sizeof(buf), fd);
-	error = heapprofile_write(&f);
+	error = heapprofile_write(&f, true);
 	if (!error)
 		error = fmt_flush(&f);
 	if (error)

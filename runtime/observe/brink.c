@@ -88,7 +88,7 @@ static void write_both(void)
 
 	give_reserve();
 	/* Both first: files take time, and memory in the kernel. */
-	error = dumpheap_format(&profile);
+	error = dumpheap_format(&profile, false);
 	if (dump_memstats(&stats))
 		dump_write("dump", options->oom_dump, ".memstats.json", number,
 			&stats, 0);

@@ -31,6 +31,7 @@
 
 static struct {
 	struct grow *to;
+	bool named;
 	int error;
 	char template[DUMPFILE_PATH_MAX];
 } dumpheap;
@@ -40,13 +41,14 @@ static void format(void)
 	struct fmt f;
 
 	grow_fmt(dumpheap.to, &f);
-	dumpheap.error = heapprofile_write(&f);
+	dumpheap.error = heapprofile_write(&f, dumpheap.named);
 	if (!grow_fmt_end(dumpheap.to, &f))
 		dumpheap.error = ENOMEM;
 }
 
-int dumpheap_format(struct grow *g)
+int dumpheap_format(struct grow *g, bool named)
 {
+	dumpheap.named = named;
 	dumpheap.to = g;
 	dump_aside(format);
 	return dumpheap.error;
@@ -58,7 +60,7 @@ void dumpheap_action(void)
 	uint64_t number;
 	const char *suffix = dump_name(ACTION_HEAP, &number);
 	const char *template = options->dump;
-	int error = dumpheap_format(&g);
+	int error = dumpheap_format(&g, true);
 
 	if (!template) {
 		template = dumpfile_template(".heap.pb.gz", dumpheap.template,

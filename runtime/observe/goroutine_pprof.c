@@ -6,42 +6,24 @@
  * thread is a sample with its name, state and number as labels (pprof -tags,
  * -tagfocus=thread=worker), and readers add up equal stacks.
  *
- * Functions are named here, unlike in the heap profile: go tool pprof finds no
- * names in files without debug information, and a list of threads that says
- * [libc.so.6] is of no use. Where the symbol tables don't know all of a
- * module's frames, readers look for themselves.
+ * Functions are named as in the heap profile.
  */
 #include "observe/goroutine.h"
+#include "observe/heapprofile.h"
 #include "observe/threadstate.h"
 #include "os/clock.h"
 #include "profile/modules.h"
 #include "profile/stacktab.h"
-#include "profile/symbols.h"
 #include "profile/threadinfo.h"
 
 #include <string.h>
-
-static size_t names(void *arg, uintptr_t address, struct pprof_line *line,
-	size_t max)
-{
-	const struct pprof_count *count = arg;
-	const struct module *m = modules_find(address, count->generation);
-	uintptr_t into;
-
-	if (!m || !max)
-		return 0;
-	*line = (struct pprof_line){
-		.function = symbols_find(m, address, &into), .file = m->path};
-	return line->function != NULL;
-}
 
 static int write(struct fmt *out, struct pprof_snapshot *s,
 	const struct pprof_options *maps, struct pprof_count *count)
 {
 	struct pprof_options o = *maps;
 
-	o.names = names;
-	o.names_arg = count;
+	o.names = heapprofile_names;
 	o.count = count;
 	o.frames = stacktab_frames;
 	o.generation = stacktab_generation;

@@ -10,6 +10,12 @@
  * before what was allocated, so that nothing seems to be freed that was not
  * allocated.
  *
+ * Functions are named from the files' symbol tables: go tool pprof finds no names
+ * of its own in files without debug information, and may run where the files
+ * are not. Where the tables don't know all of a module's frames readers look for
+ * themselves; `gostat heap` adds files, lines and what was inlined. A dump on the
+ * brink of memory goes without: sorting symbols takes some.
+ *
  * Locks: none.
  */
 #include "observe/heapprofile.h"
@@ -18,6 +24,7 @@
 #include "profile/bucket.h"
 #include "profile/modules.h"
 #include "profile/stacktab.h"
+#include "profile/symbols.h"
 
 #include <errno.h>
 #include <sys/auxv.h>
@@ -90,18 +97,32 @@ bool heapprofile_mappings(struct grow *g)
 	return ok;
 }
 
+size_t heapprofile_names(void *arg UNUSED, uintptr_t address,
+	uint32_t generation, struct pprof_line *line, size_t max)
+{
+	const struct module *m = modules_find(address, generation);
+	uintptr_t into;
+
+	if (!m || !max)
+		return 0;
+	*line = (struct pprof_line){
+		.function = symbols_find(m, address, &into), .file = m->path};
+	return line->function != NULL;
+}
+
 uint64_t heapprofile_rate(void)
 {
 	return tick_sample_rate();
 }
 
-int heapprofile_write(struct fmt *out)
+int heapprofile_write(struct fmt *out, bool named)
 {
 	struct pprof_snapshot s = PPROF_SNAPSHOT_INIT;
 	struct grow maps = GROW_INIT(16 * MIB);
 	struct pprof_options o = {.rate = heapprofile_rate(),
 		.frames = stacktab_frames,
-		.generation = stacktab_generation};
+		.generation = stacktab_generation,
+		.names = named ? heapprofile_names : NULL};
 	int error = heapprofile_take(&s);
 
 	if (!error && !heapprofile_mappings(&maps))

@@ -26,10 +26,14 @@ const struct module *heapprofile_program(void);
 /* The sampler's rate in bytes, as it is now. */
 uint64_t heapprofile_rate(void);
 
+/* For pprof_options.names: functions, from symbol tables. arg is not used. */
+pprof_names heapprofile_names;
+
 /*
  * The profile in gzip, with all that belongs to it: for dumps. 0 or an errno
- * value; out is not flushed. Context: anywhere, 8 KiB of stack.
+ * value; out is not flushed. Context: anywhere, 8 KiB of stack. With names
+ * symbol tables are read and kept (symbols.h).
  */
-int heapprofile_write(struct fmt *out);
+int heapprofile_write(struct fmt *out, bool named);
 
 #endif

@@ -255,7 +255,8 @@ static void location(struct writer *w, uint32_t id, const struct place *p)
 	struct fmt m;
 
 	if (w->o->names)
-		n = w->o->names(w->o->names_arg, p->address, line, NELEM(line));
+		n = w->o->names(w->o->names_arg, p->address,
+			(uint32_t)p->generation, line, NELEM(line));
 	fmt_init(&m, buf, sizeof(buf), -1);
 	wire_uint(&m, 1, id);
 	wire_uint(&m, 2, map < w->o->nmappings ? map + 1 : 0);

@@ -97,10 +97,11 @@ enum {
 };
 
 /*
- * Names for an address (of the call, not of its return): fills in up to max
- * lines, innermost first, and returns how many. The strings are copied.
+ * Names for an address (of the call, not of its return) in a stack of that
+ * generation: fills in up to max lines, innermost first, and returns how many.
+ * The strings are copied.
  */
-typedef size_t pprof_names(void *arg, uintptr_t address,
+typedef size_t pprof_names(void *arg, uintptr_t address, uint32_t generation,
 	struct pprof_line *line, size_t max);
 
 /* What a sample is tagged with: text, or a number when that is NULL. */

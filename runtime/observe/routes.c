@@ -37,6 +37,7 @@ struct sources sources = {
 	.heap = heapprofile_take,
 	.frames = stacktab_frames,
 	.generation = stacktab_generation,
+	.names = heapprofile_names,
 	.profile_rate = heapprofile_rate,
 	.mappings = heapprofile_mappings,
 };

@@ -75,6 +75,7 @@ struct sources {
 	/* As in struct pprof_options. */
 	size_t (*frames)(uint32_t stack, uintptr_t *pc, size_t max);
 	uint32_t (*generation)(uint32_t stack);
+	pprof_names *names;
 
 	/* Mean bytes between samples; bytes of the old value for PUT. */
 	uint64_t (*profile_rate)(void);

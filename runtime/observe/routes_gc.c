@@ -126,7 +126,8 @@ static int write_pprof(struct exchange *x, struct pprof_snapshot *s,
 {
 	struct pprof_options o = {.rate = 1,
 		.frames = sources.frames,
-		.generation = sources.generation};
+		.generation = sources.generation,
+		.names = sources.names};
 
 	modules_refresh();
 	if (sources.mappings && !sources.mappings(maps))

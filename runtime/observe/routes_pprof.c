@@ -9,8 +9,8 @@
  * Parameters mean what they mean in Go, including that seconds= wins over gc=
  * and can't be had with debug=, and that allocs ignores gc=.
  *
- * Rejected: symbolizing here (/debug/pprof/symbol). Names would need the files'
- * symbol tables in this process; the tool has them.
+ * Rejected: /debug/pprof/symbol. Profiles carry the names that the symbol tables
+ * have (heapprofile.c); whoever wants more has the files.
  */
 #include "observe/routes.h"
 #include "observe/helper.h"
@@ -165,7 +165,8 @@ static int write_profile(struct exchange *x, struct heap_wait *w,
 	struct pprof_options o = {.rate = sources.profile_rate(),
 		.allocs = w->allocs,
 		.frames = sources.frames,
-		.generation = sources.generation};
+		.generation = sources.generation,
+		.names = sources.names};
 
 	modules_refresh();
 	if (sources.mappings && !sources.mappings(maps))

@@ -88,10 +88,11 @@ static bool next(void *cursor, struct pprof_bucket *b)
 	return true;
 }
 
-static size_t names(void *arg, uintptr_t address, struct pprof_line *line,
-	size_t max)
+static size_t names(void *arg, uintptr_t address, uint32_t of,
+	struct pprof_line *line, size_t max)
 {
 	(void)arg;
+	(void)of;
 	if (max < 2)
 		return 0;
 	if (address == stacks[0][1] - 1) {

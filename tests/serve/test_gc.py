@@ -147,6 +147,8 @@ def test_pprof(p, folder):
               if ":" in line and line.split(":")[0].strip()[:1].isdigit()]
     assert any(len(c) == 4 and c[1] == str(int(c[0]) * SIZE) and
                lost(int(c[0])) for c in counts), out[:2000]
+    # Names come with it: nothing is asked of the files (-symbolize=none).
+    assert " PyEval_EvalCode " in out and "__libc_start_main" in out, out
 
 
 def test_trace(p, folder):

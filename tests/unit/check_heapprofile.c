@@ -88,7 +88,7 @@ START_TEST(whole_profile)
 	modules_refresh();
 	bucket_allocated(bucket_get(stacktab_intern(&pc, 1, 0), 32), 1, 32);
 	grow_fmt(&g, &f);
-	ck_assert_int_eq(heapprofile_write(&f), 0);
+	ck_assert_int_eq(heapprofile_write(&f, false), 0);
 	ck_assert(grow_fmt_end(&g, &f));
 	ck_assert_mem_eq(g.p, "\x1f\x8b\x08", 3);
 	/* Stored blocks: names can be seen with the naked eye. */

@@ -278,7 +278,7 @@ START_TEST(text)
 END_TEST
 
 static size_t names(void *arg UNUSED, uintptr_t address UNUSED,
-	struct pprof_line *line, size_t max)
+	uint32_t of UNUSED, struct pprof_line *line, size_t max)
 {
 	for (size_t i = 0; i < max; i++)
 		line[i] = (struct pprof_line){"f", "f.c", UINT64_MAX};
