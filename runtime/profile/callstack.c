@@ -122,6 +122,11 @@ struct walk {
 
 static bool no_libunwind;
 
+void callstack_alone(void)
+{
+	no_libunwind = true;
+}
+
 void callstack_postfork_child(void)
 {
 	no_libunwind = true;

@@ -44,6 +44,12 @@ void callstack_reset(struct callstack *cs);
 uint32_t callstack_capture(
 	struct callstack *cs, const struct unwind_regs *r, size_t max);
 
+/*
+ * Do without libunwind: it opens a pipe and takes the loader's lock, which
+ * nobody has asked for who is only sampled. Stacks end in such code then.
+ */
+void callstack_alone(void);
+
 /* In the child of fork: libunwind may have been busy in another thread. */
 void callstack_postfork_child(void);
 

@@ -51,8 +51,10 @@ def run(command, lib=None, **more):
 def calls(command, lib=None):
     """Noisy system calls of a traced run, the loader's opens left out."""
     # The tracee alone is preloaded: -E puts the variable in its environment.
-    # One file for each process: no call is cut in two by another's.
-    preload = ["-E", f"LD_PRELOAD={lib or ''}"]
+    # One file for each process: no call is cut in two by another's. Samples
+    # must be as quiet as the rest; at the default rate there may be none.
+    preload = ["-E", f"LD_PRELOAD={lib or ''}",
+               "-E", "GOSTAT_PROFILE_RATE=2000"]
     with tempfile.TemporaryDirectory(prefix="gq-") as folder:
         subprocess.run(["strace", "-ff", "-qq", "-o", f"{folder}/log",
                         *preload, *command], env=ENV, check=False,
