@@ -123,15 +123,15 @@ START_TEST(test_small)
 	madvise(map, bytes + HUGE_PAGE, MADV_HUGEPAGE);
 	pages_open(&p);
 	pages_begin(&p, (uintptr_t)base, (uintptr_t)base + bytes, PAGES_SMALL);
+	/* The kernel's own daemon may have been there before, on either block. */
 	if (p.how == PAGES_SCAN && pages_next(&p, &lo, &hi) &&
 		sysmem_collapse(base, HUGE_PAGE)) {
-		ck_assert_uint_eq(lo, (uintptr_t)base);
-		ck_assert_uint_eq(hi, (uintptr_t)base + bytes);
+		ck_assert_uint_ge(lo, (uintptr_t)base);
+		ck_assert_uint_le(hi, (uintptr_t)base + bytes);
 		pages_begin(&p, (uintptr_t)base, (uintptr_t)base + bytes,
 			PAGES_SMALL);
-		ck_assert(pages_next(&p, &lo, &hi));
-		ck_assert_uint_eq(lo, (uintptr_t)base + HUGE_PAGE);
-		ck_assert(!pages_next(&p, &lo, &hi));
+		while (pages_next(&p, &lo, &hi))
+			ck_assert_uint_ge(lo, (uintptr_t)base + HUGE_PAGE);
 	}
 	for (size_t i = 0; i < bytes; i += OS_PAGE)
 		ck_assert_int_eq(base[i], (char)(i / OS_PAGE));
