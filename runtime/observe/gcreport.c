@@ -47,6 +47,17 @@ bool gcreport_have(void)
 	return have;
 }
 
+/* Silence could also mean that nothing was looked at. */
+static void text(struct fmt *f, const struct leaks *l,
+	const struct leakreport_options *o)
+{
+	leakreport_text(f, l, o);
+	if (!l->unchecked && !l->objects[LEAK_DIRECT] &&
+		!l->objects[LEAK_INDIRECT])
+		fmt_printf(f, "==%d== gostat: no leaks in %s\n",
+			dumpfile_pid(), dumpfile_program());
+}
+
 void gcreport_write(struct fmt *f, const char *unchecked, bool json)
 {
 	const struct leakreport_options o = {.tool = "gostat",
@@ -65,14 +76,8 @@ void gcreport_write(struct fmt *f, const char *unchecked, bool json)
 	if (json)
 		leakreport_json(f, l, &o);
 	else
-		leakreport_text(f, l, &o);
+		text(f, l, &o);
 	gc_leaks_done();
-}
-
-static void nothing(struct fmt *f)
-{
-	fmt_printf(f, "==%d== gostat: no leaks in %s\n", dumpfile_pid(),
-		dumpfile_program());
 }
 
 void gcreport_dump(const char *unchecked, uint64_t number, const char *suffix)
@@ -85,9 +90,6 @@ void gcreport_dump(const char *unchecked, uint64_t number, const char *suffix)
 
 	grow_fmt(&report, &f);
 	gcreport_write(&f, unchecked, json);
-	grow_fmt_end(&report, &f);
-	if (!report.len)
-		nothing(&f);
 	grow_fmt_end(&report, &f);
 	/* A fork must not copy the descriptor; a terminal may be stopped. */
 	if (to_file)
