@@ -33,8 +33,8 @@ void callstack_reset(struct callstack *cs);
  * The id (stacktab.h) of the innermost max frames of the stack from *r on,
  * without those of this library (unwind_own_text()) at its inner end; r must
  * be a frame of the calling thread. 0: no memory for a new stack.
- * max is between 1 and what cs was made for. cs may be NULL: slower, and 64 frames at
- * most.
+ * max is between 1 and what cs was made for. cs may be NULL: slower, and 64
+ * frames at most.
  *
  * Context: any, a signal handler that interrupts a capture included (that is
  * noticed and handled as cs == NULL). No lock of the allocator may be held.
