@@ -195,6 +195,7 @@ static struct leakreport_options how(void)
 		.max_leaks = lsan.max_leaks,
 		.report_objects = lsan.report_objects,
 		.print_suppressions = lsan.print_suppressions,
+		.brief = options->leakcheck_brief,
 		.heap = heap,
 	};
 }

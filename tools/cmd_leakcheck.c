@@ -32,6 +32,7 @@
 #include <unistd.h>
 
 enum format { FORMAT_TEXT, FORMAT_JSON };
+enum { OUT_BUFFER = 65536 };
 static const char *const formats[] = {"text", "json", NULL};
 
 struct check {
@@ -59,6 +60,7 @@ static bool set_environment(const struct check *c)
 	buf_printf(&template, "/%%p-%%e-%%t-%%n.json");
 	setenv("GOSTAT_LEAKCHECK", "exit", 1);
 	setenv("GOSTAT_LEAKCHECK_OUT", template.data, 1);
+	setenv("GOSTAT_LEAKCHECK_BRIEF", "1", 1);
 	setenv("GOSTAT_LEAKCHECK_EXITCODE", "0", 1);
 	setenv("GOSTAT_FOLLOW", "1", 1);
 	/* Here they are applied to better names. */
@@ -188,19 +190,14 @@ static void join(struct check *c)
 
 static void print_json(const struct check *c)
 {
-	json_t *o;
-
-	if (c->follow) {
-		o = json_array();
-		for (size_t i = 0; i < c->n; i++)
-			json_array_append_new(
-				o, leaks_json(&c->reports[i], &c->rules));
-	} else {
-		o = leaks_json(&c->reports[0], &c->rules);
+	if (c->follow)
+		fputc('[', c->out);
+	for (size_t i = 0; i < c->n; i++) {
+		if (i)
+			fputs(",\n", c->out);
+		leaks_write_json(&c->reports[i], &c->rules, c->out);
 	}
-	json_dumpf(o, c->out, JSON_INDENT(1));
-	fputc('\n', c->out);
-	json_decref(o);
+	fputs(c->follow ? "]\n" : "\n", c->out);
 }
 
 static void print(const struct check *c)
@@ -269,6 +266,8 @@ static int run_check(struct check *c, uint64_t leaked_status)
 	collect(c);
 	demand_report(c);
 	join(c);
+	/* stderr writes every word at once, if it isn't told otherwise. */
+	setvbuf(c->out, NULL, _IOFBF, OUT_BUFFER);
 	c->symbolizer = symbolizer_new(NULL);
 	for (size_t i = 0; i < c->n; i++)
 		leaks_complete(&c->reports[i], c->symbolizer, &c->rules);

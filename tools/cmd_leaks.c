@@ -34,17 +34,13 @@ static bool fetch(const struct process *p, struct leaks *l)
 static void print(const struct cli *c, const struct leaks *l,
 	const struct suppress *rules)
 {
-	json_t *o;
-
 	if (!cli_get(c, "json")) {
 		leaks_print(l, stdout, cli_color(c, STDOUT_FILENO));
 		leaks_print_unused(l, 1, rules, stdout);
 		return;
 	}
-	o = leaks_json(l, rules);
-	json_dumpf(o, stdout, JSON_INDENT(1));
+	leaks_write_json(l, rules, stdout);
 	putchar('\n');
-	json_decref(o);
 }
 
 static int leaks(const struct cli *c)

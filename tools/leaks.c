@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * leaks: from a raw report to one worth reading.
+ * leaks: a report as the library writes it.
  *
- *	JSON ──▶ leaks_parse ──▶ names ──▶ suppress ──▶ fingerprint ──▶ group
- *	         addresses       (inlined   (by file     (no lines, no   (equal
- *	                         frames too) and static   addresses) stacks)
- *	                                     function)
+ *	{"leaks":[{"stack":[{...}, {...}]}]}		what others read, too
+ *	{"leaks":[{"frames":"0 1"}], "frames":[{...}]}	brief
  *
- * The library groups by return addresses. Two calls on one line, or a loop
- * that the compiler has unrolled, are one place for people: groups whose
- * frames read the same are joined.
+ * A program has some hundred places that end up in stacks, however many stacks
+ * it makes of them: 262,144 in 1 GB of the first shape, or 30 MB of the second.
+ * So here stacks are numbers of frames in any case, and everything that is
+ * found out about a frame is found out once.
  *
- * The fingerprint is FNV-1a (64 bits) over the last part of the module's path
- * and the linkage name of each frame from the innermost to main: what is
- * behind main belongs to libc, and changes with it.
- *
- * Strings belong to the JSON tree (l->root) or to the symbolizer.
+ * Strings belong to the JSON tree (l->root).
  */
 #include "leaks.h"
 #include "mem.h"
@@ -49,19 +44,46 @@ static struct leak_frame parse_frame(const json_t *o)
 	return f;
 }
 
-static bool parse_leak(struct leak *l, const json_t *o)
+static uint32_t add_frame(struct leaks *l, const json_t *o)
+{
+	l->frames = mem_grow(l->frames, l->nframes, sizeof(*l->frames));
+	l->frames[l->nframes] = parse_frame(o);
+	return (uint32_t)l->nframes++;
+}
+
+/* Numbers with a space between; false: not of frames. */
+static bool parse_numbers(struct leak *k, const char *s, size_t nframes)
+{
+	char *end;
+
+	while (*s) {
+		unsigned long v = strtoul(s, &end, 10);
+
+		if (end == s || v >= nframes)
+			return false;
+		k->stack = mem_grow(k->stack, k->depth, sizeof(*k->stack));
+		k->stack[k->depth++] = (uint32_t)v;
+		s = end + (*end == ' ');
+	}
+	return true;
+}
+
+static bool parse_leak(struct leaks *l, struct leak *k, const json_t *o)
 {
 	const char *kind = string_of(o, "kind");
 	const json_t *stack = json_object_get(o, "stack"), *frame;
 	size_t i;
 
-	l->direct = !strcmp(kind, "direct");
-	l->objects = number_of(o, "objects");
-	l->bytes = number_of(o, "bytes");
-	l->depth = json_array_size(stack);
-	l->stack = mem_zero(l->depth, sizeof(*l->stack));
-	json_array_foreach(stack, i, frame) l->stack[i] = parse_frame(frame);
-	return l->direct || !strcmp(kind, "indirect");
+	k->direct = !strcmp(kind, "direct");
+	k->objects = number_of(o, "objects");
+	k->bytes = number_of(o, "bytes");
+	if (!stack && !parse_numbers(k, string_of(o, "frames"), l->nframes))
+		return false;
+	if (stack)
+		k->stack = mem_zero(json_array_size(stack), sizeof(*k->stack));
+	json_array_foreach(stack, i, frame) k->stack[k->depth++] =
+		add_frame(l, frame);
+	return k->direct || !strcmp(kind, "indirect");
 }
 
 static bool parse_status(struct leaks *l)
@@ -81,7 +103,7 @@ static bool parse_body(struct leaks *l, char **why)
 {
 	const json_t *suppressed = json_object_get(l->root, "suppressed");
 	const json_t *live = json_object_get(l->root, "live");
-	const json_t *leaks = json_object_get(l->root, "leaks"), *leak;
+	const json_t *leaks = json_object_get(l->root, "leaks"), *leak, *frame;
 	size_t i;
 
 	if (number_of(l->root, "version") != 1 || !parse_status(l)) {
@@ -97,11 +119,14 @@ static bool parse_body(struct leaks *l, char **why)
 	l->live_bytes = number_of(live, "bytes");
 	l->unused = json_object_get(l->root, "unused_suppressions");
 	l->heap = json_object_get(l->root, "heap");
+	json_array_foreach(json_object_get(l->root, "frames"), i, frame)
+		add_frame(l, frame);
 	l->of = mem_zero(json_array_size(leaks), sizeof(*l->of));
 	json_array_foreach(
-		leaks, i, leak) if (!parse_leak(&l->of[l->n++], leak))
+		leaks, i, leak) if (!parse_leak(l, &l->of[l->n++], leak))
 	{
-		*why = mem_printf("leak %zu has no kind", i);
+		*why = mem_printf(
+			"leak %zu has no kind or a wrong stack", i);
 		return false;
 	}
 	return true;
@@ -182,17 +207,12 @@ void leaks_unchecked(
 	l->exe = string_of(l->root, "exe");
 }
 
-static void stack_free(struct leak *k)
-{
-	free(k->stack);
-	k->stack = NULL;
-}
-
 void leaks_free(struct leaks *l)
 {
 	for (size_t i = 0; i < l->n; i++)
-		stack_free(&l->of[i]);
+		free(l->of[i].stack);
 	free(l->of);
+	free(l->frames);
 	free(l->used);
 	free(l->reason);
 	json_decref(l->root);
@@ -212,6 +232,15 @@ void leaks_merge(struct leaks *a, struct leaks *b)
 		b->reason = a->reason;
 		a->reason = reason;
 	}
+	for (size_t i = 0; i < a->n; i++)
+		for (size_t k = 0; k < a->of[i].depth; k++)
+			a->of[i].stack[k] += (uint32_t)b->nframes;
+	b->frames = mem_resize(
+		b->frames, a->nframes + b->nframes, sizeof(*b->frames));
+	if (a->nframes)
+		memcpy(b->frames + b->nframes, a->frames,
+			a->nframes * sizeof(*b->frames));
+	b->nframes += a->nframes;
 	b->of = mem_resize(b->of, a->n + b->n, sizeof(*b->of));
 	memcpy(b->of + b->n, a->of, a->n * sizeof(*b->of));
 	b->n += a->n;
@@ -225,209 +254,4 @@ void leaks_merge(struct leaks *a, struct leaks *b)
 	leaks_free(a);
 	*a = *b;
 	*b = (struct leaks){.reason = NULL};
-}
-
-/* One frame of the raw report, with what was inlined there in front. */
-static size_t name_frame(
-	struct leak_frame *to, const struct leak_frame *raw, struct symbols s)
-{
-	if (!s.n) {
-		*to = *raw;
-		return 1;
-	}
-	for (size_t i = 0; i < s.n; i++) {
-		const struct symbol *y = &s.of[i];
-
-		to[i] = *raw;
-		if (*y->function) {
-			to[i].function = y->function;
-			to[i].linkage = y->linkage;
-		}
-		to[i].file = y->file;
-		to[i].line = y->line;
-		to[i].inlined = y->inlined;
-	}
-	return s.n;
-}
-
-static void name_stack(struct leak *k, struct symbolizer *sym)
-{
-	struct symbols *s = mem_zero(k->depth, sizeof(*s));
-	struct leak_frame *stack;
-	size_t n = 0;
-
-	for (size_t i = 0; i < k->depth; i++) {
-		const struct leak_frame *f = &k->stack[i];
-
-		if (*f->module && !f->file)
-			s[i] = module_symbols(
-				symbolizer_module(sym, f->module, f->build_id),
-				f->offset);
-		n += MAX(s[i].n, 1u);
-	}
-	stack = mem_zero(n, sizeof(*stack));
-	n = 0;
-	for (size_t i = 0; i < k->depth; i++)
-		n += name_frame(stack + n, &k->stack[i], s[i]);
-	free(s);
-	free(k->stack);
-	k->stack = stack;
-	k->depth = n;
-}
-
-static const char *last_part(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
-static uint64_t fnv(uint64_t h, const char *s)
-{
-	do {
-		h = (h ^ (unsigned char)*s) * UINT64_C(0x100000001b3);
-	} while (*s++);
-	return h;
-}
-
-static void fingerprint(struct leak *k)
-{
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
-
-	for (size_t i = 0; i < k->depth; i++) {
-		const struct leak_frame *f = &k->stack[i];
-
-		h = fnv(h, last_part(f->module));
-		h = fnv(h, f->linkage ? f->linkage : f->function);
-		if (!strcmp(f->function, "main"))
-			break;
-	}
-	snprintf(k->fingerprint, sizeof(k->fingerprint), "%016lx",
-		(unsigned long)h);
-}
-
-static struct suppress_rule *find_rule(
-	const struct leak *k, const struct suppress *rules)
-{
-	for (size_t r = 0; r < rules->n; r++) {
-		const char *p = rules->rules[r].pattern;
-
-		for (size_t i = 0; i < k->depth; i++) {
-			const struct leak_frame *f = &k->stack[i];
-
-			if (suppress_matches(p, f->function) ||
-				suppress_matches(p, f->linkage) ||
-				suppress_matches(p, f->file) ||
-				suppress_matches(p, f->module))
-				return &rules->rules[r];
-		}
-	}
-	return NULL;
-}
-
-static void suppress(struct leaks *l, const struct suppress *rules)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < l->n; i++) {
-		struct leak *k = &l->of[i];
-		struct suppress_rule *r = find_rule(k, rules);
-
-		if (!r) {
-			l->of[n++] = *k;
-			continue;
-		}
-		r->objects += k->objects;
-		r->bytes += k->bytes;
-		l->suppressed_objects += k->objects;
-		l->suppressed_bytes += k->bytes;
-		stack_free(k);
-	}
-	l->n = n;
-	for (size_t i = 0; i < rules->n; i++)
-		if (rules->rules[i].objects) {
-			l->used = mem_grow(l->used, l->nused, sizeof(*l->used));
-			l->used[l->nused++] = rules->rules[i];
-		}
-	if (l->status == LEAKS_FOUND && !n)
-		l->status = LEAKS_CLEAN;
-}
-
-/* Any order will do, as long as frames that read the same are equal. */
-static int by_frame(const struct leak_frame *a, const struct leak_frame *b)
-{
-	int d = strcmp(a->function, b->function);
-
-	d = d ? d : strcmp(a->module, b->module);
-	d = d ? d : strcmp(a->file ? a->file : "", b->file ? b->file : "");
-	if (!d && a->line != b->line)
-		d = a->line < b->line ? -1 : 1;
-	/* Without a position only the address tells places apart. */
-	if (!d && !a->file && a->offset != b->offset)
-		d = a->offset < b->offset ? -1 : 1;
-	return d;
-}
-
-static int by_stack(const void *x, const void *y)
-{
-	const struct leak *a = x, *b = y;
-
-	if (a->direct != b->direct)
-		return a->direct ? -1 : 1;
-	if (a->depth != b->depth)
-		return a->depth < b->depth ? -1 : 1;
-	for (size_t i = 0; i < a->depth; i++) {
-		int d = by_frame(&a->stack[i], &b->stack[i]);
-
-		if (d)
-			return d;
-	}
-	return 0;
-}
-
-static int by_size(const void *x, const void *y)
-{
-	const struct leak *a = x, *b = y;
-
-	if (a->direct != b->direct)
-		return a->direct ? -1 : 1;
-	if (a->bytes != b->bytes)
-		return a->bytes > b->bytes ? -1 : 1;
-	if (a->objects != b->objects)
-		return a->objects > b->objects ? -1 : 1;
-	return by_stack(x, y);
-}
-
-static void group(struct leaks *l)
-{
-	size_t n = 0;
-
-	if (!l->n)
-		return;
-	qsort(l->of, l->n, sizeof(*l->of), by_stack);
-	for (size_t i = 1; i < l->n; i++) {
-		if (by_stack(&l->of[n], &l->of[i])) {
-			l->of[++n] = l->of[i];
-			continue;
-		}
-		l->of[n].objects += l->of[i].objects;
-		l->of[n].bytes += l->of[i].bytes;
-		stack_free(&l->of[i]);
-	}
-	l->n = n + 1;
-	qsort(l->of, l->n, sizeof(*l->of), by_size);
-}
-
-void leaks_complete(
-	struct leaks *l, struct symbolizer *s, struct suppress *rules)
-{
-	for (size_t i = 0; i < l->n; i++)
-		name_stack(&l->of[i], s);
-	/* Counts are of this process. */
-	for (size_t i = 0; i < rules->n; i++)
-		rules->rules[i].objects = rules->rules[i].bytes = 0;
-	suppress(l, rules);
-	group(l);
-	for (size_t i = 0; i < l->n; i++)
-		fingerprint(&l->of[i]);
 }

@@ -22,13 +22,16 @@ struct leak_frame {
 	uint64_t offset;	       /* address in the module's file */
 	uint64_t address;	       /* in the process; 0: not known */
 	bool inlined;		       /* into the next */
+	/* Of leaks_complete(): */
+	size_t rank; /* equal in frames that read the same */
+	size_t rule; /* the first that matches it, or SIZE_MAX */
 };
 
 struct leak {
 	bool direct;
 	uint64_t objects, bytes;
 	char fingerprint[17];
-	struct leak_frame *stack; /* the caller of the allocation first */
+	uint32_t *stack; /* frames by number, the caller of malloc first */
 	size_t depth;
 };
 
@@ -41,6 +44,8 @@ struct leaks {
 	char *reason; /* of unchecked; else "" */
 	struct leak *of;
 	size_t n;
+	struct leak_frame *frames; /* that the stacks are made of */
+	size_t nframes;
 	uint64_t suppressed_objects, suppressed_bytes;
 	json_t *unused; /* array of strings */
 	uint64_t live_objects, live_bytes;
@@ -50,7 +55,9 @@ struct leaks {
 	size_t nused;
 };
 
-/* One JSON object of the library's; false: it is none, *why says where. */
+/*
+ * One JSON object of the library's, in either of its shapes: stacks of frames,
+ * or of numbers of frames (GOSTAT_LEAKCHECK_BRIEF). False: it is none, *why says where. */
 bool leaks_parse(struct leaks *l, const char *text, size_t n, char **why);
 
 /* The report of a process that could not be checked. */
@@ -74,8 +81,9 @@ void leaks_print(const struct leaks *l, FILE *f, bool color);
 void leaks_print_unused(
 	const struct leaks *l, size_t n, const struct suppress *rules, FILE *f);
 
-/* As the specification of the report has it; the caller's reference. */
-json_t *leaks_json(const struct leaks *l, const struct suppress *rules);
+/* As the specification of the report has it: one object. */
+void leaks_write_json(
+	const struct leaks *l, const struct suppress *rules, FILE *f);
 
 void leaks_free(struct leaks *l);
 

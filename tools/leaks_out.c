@@ -21,33 +21,47 @@ static const struct ink inks[] = {
 	{"\033[1;31m", "\033[1;34m", "\033[1m", "\033[0m"},
 };
 
-static void print_frame(
-	FILE *f, size_t i, const struct leak_frame *fr, const struct ink *ink)
+/* Behind its number. */
+static char *frame_text(const struct leak_frame *fr, const struct ink *ink)
 {
-	fprintf(f, "    #%zu 0x%lx", i,
+	struct buf b = {0};
+
+	buf_printf(&b, " 0x%lx",
 		(unsigned long)(fr->address ? fr->address : fr->offset));
 	if (*fr->function)
-		fprintf(f, " in %s%s%s", ink->function, fr->function, ink->off);
+		buf_printf(&b, " in %s%s%s", ink->function, fr->function,
+			ink->off);
 	if (fr->file && fr->line)
-		fprintf(f, " %s:%u", fr->file, fr->line);
+		buf_printf(&b, " %s:%u", fr->file, fr->line);
 	else if (fr->file)
-		fprintf(f, " %s", fr->file);
+		buf_printf(&b, " %s", fr->file);
 	else if (*fr->module)
-		fprintf(f, " (%s+0x%lx)", fr->module,
+		buf_printf(&b, " (%s+0x%lx)", fr->module,
 			(unsigned long)fr->offset);
 	if (!fr->file && !*fr->function && *fr->build_id)
-		fprintf(f, " (BuildId: %s)", fr->build_id);
-	fputc('\n', f);
+		buf_printf(&b, " (BuildId: %s)", fr->build_id);
+	buf_printf(&b, "\n");
+	return b.data;
 }
 
-static void print_leak(FILE *f, const struct leak *k, const struct ink *ink)
+static void free_texts(char **texts, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(texts[i]);
+	free(texts);
+}
+
+static void print_leak(FILE *f, const struct leak *k, char *const *frames,
+	const struct ink *ink)
 {
 	fprintf(f,
 		"%s%s leak of %lu byte(s) in %lu object(s) allocated from:%s\n",
 		ink->leak, k->direct ? "Direct" : "Indirect",
 		(unsigned long)k->bytes, (unsigned long)k->objects, ink->off);
-	for (size_t i = 0; i < k->depth; i++)
-		print_frame(f, i, &k->stack[i], ink);
+	for (size_t i = 0; i < k->depth; i++) {
+		fprintf(f, "    #%zu", i);
+		fputs(frames[k->stack[i]], f);
+	}
 	if (!k->depth)
 		fputs("    <unknown stack>\n", f);
 	fputc('\n', f);
@@ -70,13 +84,16 @@ static void print_used(FILE *f, const struct leaks *l)
 static void print_leaks(const struct leaks *l, FILE *f, const struct ink *ink)
 {
 	uint64_t objects = 0, bytes = 0;
+	char **frames = mem_zero(l->nframes, sizeof(*frames));
 
+	for (size_t i = 0; i < l->nframes; i++)
+		frames[i] = frame_text(&l->frames[i], ink);
 	fprintf(f,
 		"\n==========================================================="
 		"======\n%s==%d==ERROR: gostat: detected memory leaks%s\n\n",
 		ink->error, l->pid, ink->off);
 	for (size_t i = 0; i < l->n; i++) {
-		print_leak(f, &l->of[i], ink);
+		print_leak(f, &l->of[i], frames, ink);
 		objects += l->of[i].objects;
 		bytes += l->of[i].bytes;
 	}
@@ -84,6 +101,7 @@ static void print_leaks(const struct leaks *l, FILE *f, const struct ink *ink)
 	fprintf(f,
 		"SUMMARY: gostat: %lu byte(s) leaked in %lu allocation(s).\n",
 		(unsigned long)bytes, (unsigned long)objects);
+	free_texts(frames, l->nframes);
 }
 
 void leaks_print(const struct leaks *l, FILE *f, bool color)
@@ -190,21 +208,6 @@ static json_t *frame_json(const struct leak_frame *f)
 	return o;
 }
 
-static json_t *leak_json(const struct leak *k)
-{
-	json_t *o = json_object(), *stack = json_array();
-
-	for (size_t i = 0; i < k->depth; i++)
-		json_array_append_new(stack, frame_json(&k->stack[i]));
-	json_object_set_new(
-		o, "kind", json_string(k->direct ? "direct" : "indirect"));
-	json_object_set_new(o, "objects", number(k->objects));
-	json_object_set_new(o, "bytes", number(k->bytes));
-	json_object_set_new(o, "fingerprint", json_string(k->fingerprint));
-	json_object_set_new(o, "stack", stack);
-	return o;
-}
-
 static json_t *amount(uint64_t objects, uint64_t bytes)
 {
 	json_t *o = json_object();
@@ -244,28 +247,74 @@ static json_t *unused_json(const struct leaks *l, const struct suppress *rules)
 	return o;
 }
 
-json_t *leaks_json(const struct leaks *l, const struct suppress *rules)
+/* A line of an object; v's reference is taken. */
+static void member(FILE *f, const char *key, json_t *v, const char *end)
+{
+	fprintf(f, " \"%s\": ", key);
+	json_dumpf(v, f, JSON_ENCODE_ANY);
+	fprintf(f, "%s\n", end);
+	json_decref(v);
+}
+
+static void write_leak(FILE *f, const struct leak *k, char *const *frames)
+{
+	fprintf(f,
+		"  {\"kind\": \"%s\", \"objects\": %lu, \"bytes\": %lu, "
+		"\"fingerprint\": \"%s\", \"stack\": [",
+		k->direct ? "direct" : "indirect", (unsigned long)k->objects,
+		(unsigned long)k->bytes, k->fingerprint);
+	for (size_t i = 0; i < k->depth; i++) {
+		fputs(i ? ",\n   " : "\n   ", f);
+		fputs(frames[k->stack[i]], f);
+	}
+	fputs("]}", f);
+}
+
+/*
+ * Not as one tree: of a million frames that would take a gigabyte, to say the
+ * same few hundred things again and again.
+ */
+static void write_leaks(FILE *f, const struct leaks *l)
+{
+	char **frames = mem_zero(l->nframes, sizeof(*frames));
+
+	for (size_t i = 0; i < l->nframes; i++) {
+		json_t *o = frame_json(&l->frames[i]);
+
+		frames[i] = json_dumps(o, 0);
+		json_decref(o);
+	}
+	fputs(" \"leaks\": [", f);
+	for (size_t i = 0; i < l->n; i++) {
+		fputs(i ? ",\n" : "\n", f);
+		write_leak(f, &l->of[i], frames);
+	}
+	fputs("],\n", f);
+	free_texts(frames, l->nframes);
+}
+
+void leaks_write_json(
+	const struct leaks *l, const struct suppress *rules, FILE *f)
 {
 	static const char *const status[] = {
 		[LEAKS_CLEAN] = "clean",
 		[LEAKS_FOUND] = "leaks",
 		[LEAKS_UNCHECKED] = "unchecked",
 	};
-	json_t *o = json_object(), *leaks = json_array();
 
-	for (size_t i = 0; i < l->n; i++)
-		json_array_append_new(leaks, leak_json(&l->of[i]));
-	json_object_set_new(o, "version", json_integer(1));
-	json_object_set_new(o, "pid", json_integer(l->pid));
-	json_object_set_new(o, "exe", text(l->exe));
-	json_object_set_new(o, "status", json_string(status[l->status]));
-	json_object_set_new(o, "reason", text(l->reason));
-	json_object_set_new(o, "leaks", leaks);
-	json_object_set_new(o, "suppressed",
-		amount(l->suppressed_objects, l->suppressed_bytes));
-	json_object_set_new(o, "unused_suppressions", unused_json(l, rules));
-	json_object_set_new(o, "live", amount(l->live_objects, l->live_bytes));
+	fputs("{\n", f);
+	member(f, "version", json_integer(1), ",");
+	member(f, "pid", json_integer(l->pid), ",");
+	member(f, "exe", text(l->exe), ",");
+	member(f, "status", json_string(status[l->status]), ",");
+	member(f, "reason", text(l->reason), ",");
+	write_leaks(f, l);
+	member(f, "suppressed",
+		amount(l->suppressed_objects, l->suppressed_bytes), ",");
+	member(f, "unused_suppressions", unused_json(l, rules), ",");
+	member(f, "live", amount(l->live_objects, l->live_bytes),
+		l->heap ? "," : "");
 	if (l->heap)
-		json_object_set(o, "heap", l->heap);
-	return o;
+		member(f, "heap", json_incref(l->heap), "");
+	fputc('}', f);
 }

@@ -54,18 +54,30 @@ static void escape(struct fmt *f, unsigned char c)
 	}
 }
 
+/* A character that stands for itself. */
+static bool plain(unsigned char c)
+{
+	return c >= ' ' && c < 0x80 && c != '"' && c != '\\' && c != '<' &&
+		c != '>' && c != '&';
+}
+
 void json_string(struct fmt *f, const char *s, size_t n)
 {
 	const unsigned char *p = (const unsigned char *)s;
 
 	fmt_char(f, '"');
 	for (size_t len; n; p += len, n -= len) {
+		for (len = 0; len < n && plain(p[len]);)
+			len++;
+		if (len) {
+			fmt_mem(f, p, len);
+			continue;
+		}
 		len = utf8(p, n);
 		if (!len) {
 			fmt_str(f, "\\ufffd");
 			len = 1;
-		} else if (len == 1 && (*p < ' ' || *p == '"' || *p == '\\' ||
-					*p == '<' || *p == '>' || *p == '&')) {
+		} else if (len == 1) {
 			escape(f, *p);
 		} else if (len == 3 && p[0] == 0xe2 && p[1] == 0x80 &&
 			(p[2] & 0xfe) == 0xa8) {

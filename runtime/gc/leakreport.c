@@ -16,12 +16,20 @@
  * Names here are what the process itself can tell: modules and exported
  * functions. The JSON carries build id and offset of each frame besides, from
  * which the tool finds functions, files, lines and inlined calls.
+ *
+ * For the tool the JSON may be brief. Then a leak has no stack and no
+ * fingerprint, but the numbers of its frames, which follow once each:
+ *
+ *	"leaks":[{"kind":"direct","objects":1,"bytes":24,"frames":"0 1 2"}],
+ *	"frames":[{"function":"make",...},{"function":"main",...},...]
  */
 #include "gc/leakreport.h"
 #include "base/json.h"
+#include "gc/frametab.h"
 #include "gc/leakname.h"
 #include "gc/suppress.h"
 #include "os/sysmem.h"
+#include "profile/modules.h"
 
 #include <string.h>
 
@@ -305,6 +313,18 @@ static void json_text(struct fmt *f, const char *s)
 	json_string(f, s, strlen(s));
 }
 
+static void json_hex(struct fmt *f, const uint8_t *p, size_t n)
+{
+	char digits[2 * MODULE_BUILD_ID];
+
+	n = MIN(n, (size_t)MODULE_BUILD_ID);
+	for (size_t i = 0; i < n; i++) {
+		digits[2 * i] = "0123456789abcdef"[p[i] >> 4];
+		digits[2 * i + 1] = "0123456789abcdef"[p[i] & 15];
+	}
+	fmt_mem(f, digits, 2 * n);
+}
+
 static void json_frame(struct fmt *f, const struct leak_frame *fr)
 {
 	fmt_char(f, '{');
@@ -318,8 +338,7 @@ static void json_frame(struct fmt *f, const struct leak_frame *fr)
 		fmt_str(f, ",\"module\":");
 		json_text(f, fr->module);
 		fmt_str(f, ",\"build_id\":\"");
-		for (unsigned i = 0; i < fr->build_id_len; i++)
-			fmt_printf(f, "%02x", fr->build_id[i]);
+		json_hex(f, fr->build_id, fr->build_id_len);
 		fmt_printf(f, "\",\"offset\":%lu", (unsigned long)fr->offset);
 	}
 	fmt_str(f, ",\"inlined\":false}");
@@ -348,8 +367,47 @@ static void json_group(struct fmt *f, const struct leak_group *g)
 	fmt_str(f, "]}");
 }
 
-static void json_groups(struct fmt *f, const struct leaks *l)
+static void json_brief_group(
+	struct fmt *f, const struct leak_group *g, struct frametab *frames)
 {
+	uintptr_t pc[LEAK_FRAMES];
+	size_t n = leak_frames(g->stack, pc, LEAK_FRAMES);
+
+	fmt_printf(f,
+		"{\"kind\":\"%s\",\"objects\":%lu,\"bytes\":%lu,"
+		"\"frames\":\"",
+		g->kind == LEAK_DIRECT ? "direct" : "indirect", g->objects,
+		g->bytes);
+	for (size_t i = 0; i < n; i++) {
+		struct leak_frame fr = {.pc = pc[i]};
+		uint32_t number;
+
+		leak_describe(g->stack, &fr);
+		number = frametab_number(frames, &fr);
+		/* The innermost frames say most. */
+		if (number == FRAMETAB_FULL)
+			break;
+		if (i)
+			fmt_char(f, ' ');
+		fmt_u64(f, number);
+	}
+	fmt_str(f, "\"}");
+}
+
+static void json_frames(struct fmt *f, const struct frametab *frames)
+{
+	fmt_str(f, ",\"frames\":[");
+	for (size_t i = 0; i < frames->n; i++) {
+		if (i)
+			fmt_char(f, ',');
+		json_frame(f, &frames->of[i]);
+	}
+	fmt_char(f, ']');
+}
+
+static void json_groups(struct fmt *f, const struct leaks *l, bool brief)
+{
+	struct frametab frames = {0};
 	bool any = false;
 
 	fmt_str(f, ",\"leaks\":[");
@@ -358,10 +416,16 @@ static void json_groups(struct fmt *f, const struct leaks *l)
 			continue;
 		if (any)
 			fmt_char(f, ',');
-		json_group(f, &l->group[i]);
+		if (brief)
+			json_brief_group(f, &l->group[i], &frames);
+		else
+			json_group(f, &l->group[i]);
 		any = true;
 	}
 	fmt_char(f, ']');
+	if (brief)
+		json_frames(f, &frames);
+	frametab_free(&frames);
 }
 
 static void json_unused(struct fmt *f)
@@ -394,7 +458,7 @@ void leakreport_json(struct fmt *f, const struct leaks *l,
 	json_text(f, o->exe ? o->exe : "");
 	fmt_printf(f, ",\"status\":\"%s\",\"reason\":", status);
 	json_text(f, l->unchecked ? l->unchecked : "");
-	json_groups(f, l);
+	json_groups(f, l, o->brief);
 	fmt_printf(f, ",\"suppressed\":{\"objects\":%lu,\"bytes\":%lu}",
 		l->objects[LEAK_SUPPRESSED], l->bytes[LEAK_SUPPRESSED]);
 	json_unused(f);

@@ -41,6 +41,7 @@ struct leakreport_options {
 	uint64_t max_leaks;  /* groups shown in text; 0: all */
 	bool report_objects; /* addresses too, in text */
 	bool print_suppressions;
+	bool brief; /* in JSON, each frame once: for the tool */
 	void (*heap)(struct fmt *f); /* MemStats as JSON, or NULL */
 };
 

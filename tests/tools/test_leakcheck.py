@@ -61,6 +61,20 @@ def leak(kind, objects, size, *functions):
             "fingerprint": "0", "stack": [frame(f) for f in functions]}
 
 
+def brief(content):
+    """The other shape: each frame once, leaks have their numbers."""
+    frames = []
+    leaks = []
+    for k in content["leaks"]:
+        for f in k["stack"]:
+            if f not in frames:
+                frames.append(f)
+        numbers = " ".join(str(frames.index(f)) for f in k["stack"])
+        leaks.append({"kind": k["kind"], "objects": k["objects"],
+                      "bytes": k["bytes"], "frames": numbers})
+    return {**content, "leaks": leaks, "frames": frames}
+
+
 def save(name, content):
     return write(name, json.dumps(content).replace('"@PID@"', "@PID@"))
 
@@ -69,14 +83,16 @@ class Leakcheck(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.clean = save("clean", report([]))
-        cls.leaks = save("leaks", report([
+        leaks = report([
             leak("indirect", 4, 4000, "list", "leak", "main"),
             leak("direct", 1, 32, "list", "leak", "main"),
             leak("direct", 2, 200, "keep", "leak", "main"),
             leak("direct", 1, 100, "keep", "leak", "main"),
             {"kind": "direct", "objects": 1, "bytes": 1, "fingerprint": "",
              "stack": []},
-        ]))
+        ])
+        cls.leaks = save("leaks", leaks)
+        cls.brief = save("brief", brief(leaks))
 
     def setUp(self):
         # Nothing may be left behind.
@@ -117,6 +133,22 @@ class Leakcheck(unittest.TestCase):
             self.assertEqual(r.returncode, status, (args, r.stderr))
             self.assertTrue(r.stderr)
             self.assertEqual(r.stdout, "")
+
+    def test_brief(self):
+        long, short = (self.data("--suppressions", write("rules", "leak:list"),
+                                 PRETEND, f, 0, status=23)
+                       for f in (self.leaks, self.brief))
+        self.assertNotEqual(long["leaks"], [])
+        for r in long, short:
+            del r["pid"]
+        self.assertEqual(long, short)
+
+    def test_brief_that_is_wrong(self):
+        for numbers in "1", "-1", "x", "0 9", "0,0", "99999999999999999999":
+            wrong = report([{"kind": "direct", "objects": 1, "bytes": 1,
+                             "frames": numbers}], frames=[frame("main")])
+            r = self.data(PRETEND, save("wrong", wrong), 0, status=3)
+            self.assertEqual(r["status"], "unchecked")
 
     def test_output_that_is_full(self):
         r = gostat("-o", "/dev/full", PRETEND, self.clean, 0)

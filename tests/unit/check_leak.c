@@ -68,10 +68,11 @@ static size_t fake_frames(uint32_t stack, uintptr_t *pc, size_t max)
 
 static void fake_describe(uint32_t stack, struct leak_frame *f)
 {
-	static char name[32];
+	static char names[64][3][32]; /* names stay */
 	static const uint8_t id[3] = {0xab, 0, 0x1f};
+	char *name = names[stack % 64][f->pc % 3];
 
-	snprintf(name, sizeof(name), "f%u_%lu", stack, f->pc % 100);
+	snprintf(name, sizeof(names[0][0]), "f%u_%lu", stack, f->pc % 100);
 	f->function = stack == 3 && f->pc % 100 == 1 ? NULL : name;
 	f->module = stack % 2 ? "/lib/libodd.so.1" : "/bin/even \"x\"";
 	f->build_id = id;
@@ -536,6 +537,19 @@ static void *leak(uint32_t stack, size_t size)
 	return memset(heap_malloc(size), 0, size);
 }
 
+/* Frames once each, in the order in which stacks name them. */
+static const char expected_brief[] =
+	"\"leaks\":["
+	"{\"kind\":\"direct\",\"objects\":2,\"bytes\":61,"
+	"\"frames\":\"0 1\"},"
+	"{\"kind\":\"direct\",\"objects\":1,\"bytes\":8,"
+	"\"frames\":\"2 3\"},"
+	"{\"kind\":\"indirect\",\"objects\":1,\"bytes\":100,"
+	"\"frames\":\"4 5\"}],\"frames\":["
+	"{\"function\":\"f1_2\",\"address\":101,\"module\":"
+	"\"/lib/libodd.so.1\",\"build_id\":\"ab001f\",\"offset\":101,"
+	"\"inlined\":false},";
+
 START_TEST(test_reports)
 {
 	static const char rules[] = "leak:f7_\nleak:un\"used\n";
@@ -580,6 +594,11 @@ START_TEST(test_reports)
 	fmt_init(&f, buf, sizeof(buf), -1);
 	leakreport_json(&f, &leaks, &ro);
 	ck_assert_str_eq(fmt_cstr(&f), want);
+
+	ro.brief = true;
+	fmt_init(&f, buf, sizeof(buf), -1);
+	leakreport_json(&f, &leaks, &ro);
+	ck_assert_ptr_nonnull(strstr(fmt_cstr(&f), expected_brief));
 
 	ro.max_leaks = 1;
 	ro.report_objects = true;
