@@ -10,7 +10,6 @@
 
 #include <sys/mman.h>
 
-#define LONG INT64_C(20000000000)
 enum { PAGE = 4096 };
 
 static struct rootset rs;

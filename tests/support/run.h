@@ -19,6 +19,12 @@
 enum { TEST_SECONDS = 240 }; /* a hang, not a limit on speed */
 
 /*
+ * For what has a limit in nanoseconds: no test sees the end of it, however busy
+ * the machine is.
+ */
+#define LONG (2 * TEST_SECONDS * INT64_C(1000000000))
+
+/*
  * For inner loops and threads: Check notes each ck_assert() in a file, these
  * cost a comparison.
  */
