@@ -13,4 +13,10 @@ void exec_init(void);
 void exit_after_handlers(void);
 void exit_after_quick_handlers(void);
 
+/*
+ * syscall(SYS_exit) is about to be made. Comes back if the process goes on, or
+ * may end as it would.
+ */
+void exit_of_thread(int status);
+
 #endif

@@ -57,13 +57,9 @@ struct limits_real {
 };
 extern struct limits_real limits_real HIDDEN;
 
-/*
- * Have syscall() call fn, except for what limits.c wants to know. And libc's
- * own, for fn to call.
- */
-void limits_hook(long (*fn)(long n, long a, long b, long c, long d, long e,
-	long f));
-long limits_syscall(long n, long a, long b, long c, long d, long e, long f);
+/* prctl(PR_SET_SECCOMP, ...) and syscall(SYS_seccomp, ...). */
+HIDDEN int limits_prctl_seccomp(int option, long mode, long b, long c, long d);
+HIDDEN long limits_seccomp(long n, long op, long flags, void *args);
 
 /* Find libc's own functions that preload/kernelptr.c wraps. */
 void kernelptr_init(void);

@@ -9,8 +9,8 @@
  * address space is what RLIMIT_AS counts: under a low limit the program could
  * not map what it can without us.
  *
- * prctl and syscall take any number of arguments and are jumped to, like
- * dlopen, so that they arrive as they are.
+ * prctl takes any number of arguments and is jumped to, like dlopen, so that
+ * they arrive as they are. syscall() is in rawcall.c.
  */
 #include "preload/interpose.h"
 #include "alloc/arena.h"
@@ -53,20 +53,6 @@ void limits_init(void)
 {
 	limits_real.prctl = dlsym(RTLD_NEXT, "prctl");
 	limits_real.syscall = dlsym(RTLD_NEXT, "syscall");
-}
-
-static long (*libc_syscall)(long n, ...);
-
-void limits_hook(long (*fn)(long n, long a, long b, long c, long d, long e,
-	long f))
-{
-	libc_syscall = (long (*)(long, ...))limits_real.syscall;
-	limits_real.syscall = (void *)fn;
-}
-
-long limits_syscall(long n, long a, long b, long c, long d, long e, long f)
-{
-	return libc_syscall(n, a, b, c, d, e, f);
 }
 
 /* The limit is in force for us. */
@@ -113,8 +99,7 @@ static long restricted(long ret, bool strict)
 	return ret;
 }
 
-/* prctl(PR_SET_SECCOMP, ...) and syscall(SYS_seccomp, ...). */
-HIDDEN int limits_prctl_seccomp(int option, long mode, long b, long c, long d);
+int limits_prctl_seccomp(int option, long mode, long b, long c, long d);
 HIDDEN long limits_seccomp(long n, long op, long flags, void *args);
 
 int limits_prctl_seccomp(int option, long mode, long b, long c, long d)
@@ -132,24 +117,11 @@ long limits_seccomp(long n, long op, long flags, void *args)
 	return restricted(ret, op == SECCOMP_SET_MODE_STRICT);
 }
 
-_Static_assert(PR_SET_SECCOMP == 22 && SYS_seccomp == 317, "as below");
+_Static_assert(PR_SET_SECCOMP == 22, "as below");
 
 API __attribute__((naked)) int prctl(int option UNUSED, ...)
 {
 	__asm__("	cmpl	$22, %edi\n"
 		"	je	limits_prctl_seccomp\n"
 		"	jmpq	*0+limits_real(%rip)\n");
-}
-
-/* Calls that wait go by way of park.c. */
-API __attribute__((naked)) long syscall(long number UNUSED, ...)
-{
-	__asm__("	cmpq	$317, %rdi\n"
-		"	je	limits_seccomp\n"
-		"	leaq	park_waits(%rip), %rax\n"
-		"	cmpq	$512, %rdi\n"
-		"	jae	1f\n"
-		"	cmpb	$0, (%rax, %rdi)\n"
-		"	jne	park_syscall\n"
-		"1:	jmpq	*8+limits_real(%rip)\n");
 }

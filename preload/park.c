@@ -43,7 +43,6 @@
 #include <sys/sem.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <threads.h>
@@ -147,25 +146,7 @@ API SAME_AS(sigsuspend) int __sigsuspend(const sigset_t *mask);
 API SAME_AS(wait) pid_t __wait(int *status);
 API SAME_AS(waitpid) pid_t __waitpid(pid_t pid, int *status, int flags);
 
-/* syscall() comes here with these numbers (interpose_limits.c). */
-extern const char park_waits[512] HIDDEN;
-const char park_waits[512] = {[SYS_read] = 1, [SYS_write] = 1, [SYS_poll] = 1,
-	[SYS_pread64] = 1, [SYS_pwrite64] = 1, [SYS_readv] = 1,
-	[SYS_writev] = 1, [SYS_select] = 1, [SYS_pause] = 1,
-	[SYS_nanosleep] = 1, [SYS_sendfile] = 1, [SYS_connect] = 1,
-	[SYS_accept] = 1, [SYS_sendto] = 1, [SYS_recvfrom] = 1,
-	[SYS_sendmsg] = 1, [SYS_recvmsg] = 1, [SYS_wait4] = 1, [SYS_semop] = 1,
-	[SYS_msgsnd] = 1, [SYS_msgrcv] = 1, [SYS_flock] = 1,
-	[SYS_rt_sigtimedwait] = 1, [SYS_rt_sigsuspend] = 1, [SYS_futex] = 1,
-	[SYS_io_getevents] = 1, [SYS_semtimedop] = 1, [SYS_clock_nanosleep] = 1,
-	[SYS_epoll_wait] = 1, [SYS_mq_timedsend] = 1,
-	[SYS_mq_timedreceive] = 1, [SYS_waitid] = 1, [SYS_pselect6] = 1,
-	[SYS_ppoll] = 1, [SYS_splice] = 1, [SYS_epoll_pwait] = 1,
-	[SYS_fallocate] = 1, [SYS_accept4] = 1, [SYS_preadv] = 1,
-	[SYS_pwritev] = 1, [SYS_recvmmsg] = 1, [SYS_sendmmsg] = 1,
-	[SYS_getrandom] = 1, [SYS_io_pgetevents] = 1, [SYS_io_uring_enter] = 1,
-	[SYS_epoll_pwait2] = 1, [449 /* futex_waitv */] = 1};
-
+/* syscall() comes here with numbers of calls that wait (rawcall.c). */
 HIDDEN long park_syscall(long n, long a, long b, long c, long d, long e, long f);
 
 long park_syscall(long n, long a, long b, long c, long d, long e, long f)

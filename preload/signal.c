@@ -300,9 +300,22 @@ API sighandler_t signal(int signo, sighandler_t handler)
 	return set_handler(next.signal, signo, handler);
 }
 
+/* What libc's does, but for us to know that it is for once. */
+static sighandler_t set_once(int signo, sighandler_t handler)
+{
+	struct sigaction old, new = {
+		.sa_handler = handler,
+		.sa_flags = (int)SA_RESETHAND | SA_NODEFER | SA_INTERRUPT,
+	};
+
+	return sigaction(signo, &new, &old) ? SIG_ERR : old.sa_handler;
+}
+
 API sighandler_t __sysv_signal(int signo, sighandler_t handler)
 {
 	resolve();
+	if (find(signo) && leakcheck_on() && handler != SIG_ERR)
+		return set_once(signo, handler);
 	return set_handler(next.sysv_signal, signo, handler);
 }
 

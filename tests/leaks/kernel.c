@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Addresses that only the kernel keeps: what epoll, a timer, a queued signal
- * will hand back.
+ * will hand back. raw: given to it by syscall().
  *
  * truth: epoll keep | clean modes=exit,find,stw
  * truth: epoll keep | 1/4242 modes=strict
@@ -12,14 +12,28 @@
  * truth: timer drop | 1/4242
  * truth: queued keep | clean modes=exit,find,stw
  * truth: queued drop | 1/4242
+ * truth: epoll keep raw | clean modes=exit,find,stw
+ * truth: epoll drop raw | 1/4242
+ * truth: timer keep raw | clean modes=exit,find,stw
+ * truth: queued keep raw | clean modes=exit,find,stw
+ * truth: queued drop raw | 1/4242
+ * truth: thread keep raw | clean modes=exit,find,stw
+ * truth: thread keep | clean modes=exit,find,stw
+ * truth: thread drop raw | 1/4242
+ * truth: mqueue keep | clean modes=exit,find,stw
+ * truth: mqueue keep raw | clean modes=exit,find,stw
+ * truth: mqueue drop raw | 1/4242
  */
 #include "truth.h"
 
+#include <mqueue.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <time.h>
 
 static const char *end = "keep";
+static bool raw;
 
 static bool ends(const char *how)
 {
@@ -38,7 +52,9 @@ static NOINLINE void in_epoll(cookie c)
 		MUST(!epoll_ctl(ep, EPOLL_CTL_MOD, fd[0], &e));
 	} else {
 		e.data.ptr = reveal(c);
-		MUST(!epoll_ctl(ep, EPOLL_CTL_ADD, fd[0], &e));
+		MUST(!(raw ? syscall(SYS_epoll_ctl, ep, EPOLL_CTL_ADD, fd[0],
+				     &e)
+			   : epoll_ctl(ep, EPOLL_CTL_ADD, fd[0], &e)));
 	}
 	if (ends("drop"))
 		MUST(!epoll_ctl(ep, EPOLL_CTL_DEL, fd[0], NULL));
@@ -51,25 +67,71 @@ static NOINLINE void in_timer(cookie c)
 	struct sigevent e = {
 		.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
 	timer_t id;
+	int number;
 
 	e.sigev_value.sival_ptr = reveal(c);
+	if (raw) {
+		MUST(!syscall(SYS_timer_create, CLOCK_MONOTONIC, &e, &number));
+		return;
+	}
 	MUST(!timer_create(CLOCK_MONOTONIC, &e, &id));
 	if (ends("drop"))
 		MUST(!timer_delete(id));
 }
 
-static NOINLINE void in_queue(cookie c)
+static siginfo_t with_value(cookie c, int signo)
 {
-	union sigval v = {.sival_ptr = reveal(c)};
-	sigset_t set;
 	siginfo_t info;
 
+	memset(&info, 0, sizeof(info));
+	info.si_signo = signo;
+	info.si_code = SI_QUEUE;
+	info.si_pid = getpid();
+	info.si_uid = getuid();
+	info.si_ptr = reveal(c);
+	return info;
+}
+
+static NOINLINE void in_queue(cookie c, bool to_thread)
+{
+	int signo = SIGRTMIN + 3;
+	siginfo_t info = with_value(c, signo);
+	sigset_t set;
+
 	sigemptyset(&set);
-	sigaddset(&set, SIGRTMIN + 3);
+	sigaddset(&set, signo);
 	MUST(!sigprocmask(SIG_BLOCK, &set, NULL));
-	MUST(!sigqueue(getpid(), SIGRTMIN + 3, v));
+	if (to_thread && raw)
+		MUST(!syscall(SYS_rt_tgsigqueueinfo, getpid(), getpid(), signo,
+			&info));
+	else if (to_thread)
+		MUST(!pthread_sigqueue(pthread_self(), signo, info.si_value));
+	else if (raw)
+		MUST(!syscall(SYS_rt_sigqueueinfo, getpid(), signo, &info));
+	else
+		MUST(!sigqueue(getpid(), signo, info.si_value));
 	if (ends("drop"))
-		MUST(sigwaitinfo(&set, &info) == SIGRTMIN + 3);
+		MUST(sigwaitinfo(&set, &info) == signo);
+}
+
+/* Who mounts no /dev/mqueue may still have queues, or may not. */
+static NOINLINE void in_mqueue(cookie c)
+{
+	struct sigevent e = {
+		.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
+	char name[32];
+	mqd_t q;
+
+	snprintf(name, sizeof(name), "/truth-%d", (int)getpid());
+	q = mq_open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600, NULL);
+	if (q < 0)
+		_exit(SKIP);
+	mq_unlink(name);
+	e.sigev_value.sival_ptr = reveal(c);
+	MUST(!(raw ? syscall(SYS_mq_notify, q, &e) : mq_notify(q, &e)));
+	if (ends("drop"))
+		MUST(!(raw ? syscall(SYS_mq_notify, q, NULL)
+			   : mq_notify(q, NULL)));
 }
 
 int main(int argc, char **argv)
@@ -78,12 +140,15 @@ int main(int argc, char **argv)
 
 	if (argc > 2)
 		end = argv[2];
+	raw = said(argc, argv, "raw");
 	if (said(argc, argv, "epoll"))
 		in_epoll(c);
 	else if (said(argc, argv, "timer"))
 		in_timer(c);
+	else if (said(argc, argv, "mqueue"))
+		in_mqueue(c);
 	else
-		in_queue(c);
+		in_queue(c, said(argc, argv, "thread"));
 	clobber();
 	now();
 	return 0;

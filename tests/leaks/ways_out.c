@@ -8,6 +8,11 @@
  * truth: _exit | 1/4242
  * truth: _Exit | 1/4242
  * truth: exit_group | 1/4242
+ * truth: raw_exit | 1/4242
+ * truth: raw_exit_last_thread | 1/4242
+ * truth: raw_execveat | 1/4242>clean status=0
+ * truth: sysv | 1/4242 status=-15
+ * truth: once | 1/4242 status=-15
  * truth: quick_exit | 1/4242
  * truth: abort | 1/4242 status=-6
  * truth: TERM | 1/4242 status=-15
@@ -34,6 +39,8 @@
  * truth: none last_thread | clean
  * truth: none thread__exit | clean status=6
  * truth: none exec | clean>clean
+ * truth: none raw_exit | clean status=9
+ * truth: none raw_exit_last_thread | clean status=3
  * truth: exit5 | 1/4242 status=5 env=GOSTAT_LEAKCHECK_EXITCODE=0
  * truth: _exit5 | 1/4242 status=71 env=GOSTAT_LEAKCHECK_EXITCODE=71
  * truth: exit5 | 1/4242 status=44 env=LSAN_OPTIONS=exitcode=44
@@ -70,10 +77,12 @@ static NOINLINE void wait_for_end_of_main(void)
 
 static void *thread(void *arg)
 {
-	if (is("last_thread")) {
+	if (is("last_thread") || is("raw_exit_last_thread")) {
 		wait_for_end_of_main();
 		now();
 	}
+	if (is("raw_exit_last_thread"))
+		syscall(SYS_exit, 3);
 	if (strstr(how, "last"))
 		return arg;
 	now();
@@ -86,6 +95,11 @@ static void in_handler(int sig)
 {
 	(void)sig;
 	_exit(7);
+}
+
+static void survives(int sig)
+{
+	(void)sig;
 }
 
 static void at_exit(void)
@@ -109,6 +123,20 @@ static NOINLINE void die(void)
 		_Exit(0);
 	if (is("exit_group"))
 		syscall(SYS_exit_group, 0);
+	if (is("raw_exit"))
+		syscall(SYS_exit, 9);
+	if (is("raw_execveat"))
+		syscall(SYS_execveat, AT_FDCWD, "/proc/self/exe", again,
+			environ, 0);
+	if (is("sysv"))
+		sysv_signal(SIGTERM, survives);
+	if (is("once"))
+		sigaction(SIGTERM, &(struct sigaction){.sa_handler = survives,
+			.sa_flags = SA_RESETHAND}, NULL);
+	if (is("sysv") || is("once")) {
+		raise(SIGTERM);
+		raise(SIGTERM);
+	}
 	if (is("quick_exit"))
 		quick_exit(0);
 	if (is("abort"))
@@ -162,6 +190,9 @@ int main(int argc, char **argv)
 		MUST(!pthread_create(&t, NULL, thread, NULL));
 		if (is("last_thread"))
 			pthread_exit(NULL);
+		/* Whose status it is, the first's or the last's, varies. */
+		if (is("raw_exit_last_thread"))
+			syscall(SYS_exit, 3);
 		pthread_join(t, NULL);
 		if (is("last_is_main_thread")) {
 			now();
