@@ -15,7 +15,8 @@
  *
  * A cycle that another thread runs has a copy of the process for a child, and
  * the new program is not to find it: it is ended, whether or not leaks are
- * looked for.
+ * looked for. Nor may another cycle begin: a signal that is sent to a thread
+ * after it has entered exec arrives when its handler is gone.
  */
 #include "preload/exit.h"
 #include "base/syscall.h"
@@ -101,44 +102,50 @@ static bool runs_from_path(const char *file)
 
 /* -------- around it -------- */
 
-static void leave(bool works)
+/* True: the world can't be stopped meanwhile. */
+static bool leave(bool works)
 {
 	exec_init();
 	if (works)
 		leakcheck_end();
-	gc_abandon();
+	return gc_preexec();
 }
 
 /* We are still here. errno is as libc has left it. */
-static int stay(int ret)
+static int stay(bool held, int ret)
 {
+	gc_exec_failed(held);
 	leakcheck_undo();
 	return ret;
 }
 
 API int execve(const char *path, char *const argv[], char *const envp[])
 {
-	leave(runs(AT_FDCWD, path, 0));
-	return stay(next.execve(path, argv, envp));
+	bool held = leave(runs(AT_FDCWD, path, 0));
+
+	return stay(held, next.execve(path, argv, envp));
 }
 
 API int execvpe(const char *file, char *const argv[], char *const envp[])
 {
-	leave(runs_from_path(file));
-	return stay(next.execvpe(file, argv, envp));
+	bool held = leave(runs_from_path(file));
+
+	return stay(held, next.execvpe(file, argv, envp));
 }
 
 API int fexecve(int fd, char *const argv[], char *const envp[])
 {
-	leave(runs(fd, "", AT_EMPTY_PATH));
-	return stay(next.fexecve(fd, argv, envp));
+	bool held = leave(runs(fd, "", AT_EMPTY_PATH));
+
+	return stay(held, next.fexecve(fd, argv, envp));
 }
 
 API int execveat(int dir, const char *path, char *const argv[],
 	char *const envp[], int flags)
 {
-	leave(runs(dir, path, flags & AT_EMPTY_PATH));
-	return stay(next.execveat(dir, path, argv, envp, flags));
+	bool held = leave(runs(dir, path, flags & AT_EMPTY_PATH));
+
+	return stay(held, next.execveat(dir, path, argv, envp, flags));
 }
 
 API int execv(const char *path, char *const argv[])

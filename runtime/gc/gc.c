@@ -283,6 +283,24 @@ void gc_abandon(void)
 	sys4(SYS_wait4, pid, NULL, __WALL, NULL);
 }
 
+bool gc_preexec(void)
+{
+	int64_t end = clock_mono_ns() + GC_LAST_NS;
+	bool held;
+
+	while (!(held = stw_trylock()) && stw_concerned() &&
+		clock_mono_ns() < end)
+		sys0(SYS_sched_yield);
+	gc_abandon();
+	return held;
+}
+
+void gc_exec_failed(bool held)
+{
+	if (held)
+		stw_unlock();
+}
+
 /* -------- settings -------- */
 
 static void publish_goal(void)
@@ -326,6 +344,7 @@ int64_t gc_last_ns(void)
 
 void gc_init(void)
 {
+	stw_init();
 	gcpoll_start();
 	gcpace_set_percent(options->gc == GC_OFF ? -1 : options->gogc);
 	publish_goal();

@@ -57,6 +57,13 @@ enum gc_progress gc_look(const char **error);
 void gc_abandon(void);
 
 /*
+ * gc_abandon(), and no other cycle stops the threads until the exec has taken
+ * place or failed: then the result is given back to gc_exec_failed().
+ */
+bool gc_preexec(void);
+void gc_exec_failed(bool held);
+
+/*
  * What the last cycle with leaks has found; NULL: there was none yet. Stays as
  * it is until gc_leaks_done(), which is to be called in either case.
  */

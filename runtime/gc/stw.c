@@ -71,6 +71,7 @@ unsigned stw_without;
 static struct {
 	struct lock lock;
 	uint64_t mask; /* the caller's, while stopped */
+	int pid;       /* of the process whose threads these are */
 	bool registered; /* for membarrier */
 	int zombie;	 /* the first thread, if it has ended before the rest */
 	struct stw_thread *masked[64];
@@ -488,6 +489,28 @@ const char *stw_why(enum stw_result r)
 	return why[r];
 }
 
+void stw_init(void)
+{
+	stw.pid = (int)sys0(SYS_getpid);
+}
+
+bool stw_concerned(void)
+{
+	return !sandboxed && !stop_deferred &&
+	       stw.pid == (int)sys0(SYS_getpid) &&
+	       load_relaxed(&stw_stopper) != (int)sys0(SYS_gettid);
+}
+
+bool stw_trylock(void)
+{
+	return stw_concerned() && trylock(&stw.lock);
+}
+
+void stw_unlock(void)
+{
+	unlock(&stw.lock);
+}
+
 void stw_prefork(void)
 {
 	lock(&stw.lock);
@@ -501,6 +524,7 @@ void stw_postfork_parent(void)
 void stw_postfork_child(void)
 {
 	stw.zombie = 0;
+	stw.pid = (int)sys0(SYS_getpid);
 	stw_stopper = 0;
 	park_postfork_child();
 	lock_reinit(&stw.lock);

@@ -126,6 +126,20 @@ const struct stw_thread *stw_thread(const struct stw *w, unsigned i);
 const char *stw_why(enum stw_result r);
 
 /*
+ * Before exec: no stop until stw_unlock(), or for ever. A signal of ours that
+ * has been sent to a thread in exec would be the new program's, and its end.
+ * False: a stop is under way (try again), or stw_concerned() says no: this is
+ * the child of a vfork, a sandbox, or the thread itself has stopped the world
+ * or was interrupted with a lock of ours. Context: signal handlers too.
+ */
+bool stw_concerned(void);
+bool stw_trylock(void);
+void stw_unlock(void);
+
+/* At load: whose threads are meant. */
+void stw_init(void);
+
+/*
  * Around fork, outermost: no stop while a fork is under way, and no stop is
  * inherited. In the child the caller's park record gets its new owner.
  */
