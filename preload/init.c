@@ -38,6 +38,7 @@
 #include "observe/gcrun.h"
 #include "os/sandbox.h"
 #include "os/sysmem.h"
+#include "preload/alone.h"
 #include "preload/exit.h"
 #include "preload/follow.h"
 #include "preload/handler.h"
@@ -210,6 +211,7 @@ __attribute__((constructor)) static void on_load(void)
 	dl_init();
 	foreign_init();
 	limits_init();
+	alone_init();
 	birth_init();
 	calls_init();
 	roots_init();

@@ -17,7 +17,9 @@
 #include "alloc/mheap.h"
 #include "observe/dump.h"
 #include "os/sandbox.h"
+#include "base/options.h"
 #include "base/syscall.h"
+#include "preload/alone.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -99,22 +101,39 @@ static long restricted(long ret, bool strict)
 	return ret;
 }
 
-int limits_prctl_seccomp(int option, long mode, long b, long c, long d);
-HIDDEN long limits_seccomp(long n, long op, long flags, void *args);
+/*
+ * The helper must be gone before: in strict mode its being there would keep the
+ * process from ending, and a filter may hold for all threads. Who serves a
+ * socket keeps it under a filter that does not.
+ */
+static bool prepare(bool strict, long flags)
+{
+	return (strict || !options->socket ||
+		       flags & SECCOMP_FILTER_FLAG_TSYNC) &&
+	       alone_begin();
+}
 
 int limits_prctl_seccomp(int option, long mode, long b, long c, long d)
 {
-	return (int)restricted(sys6(SYS_prctl, option, mode, b, c, d, 0),
-		mode == SECCOMP_MODE_STRICT);
+	bool strict = mode == SECCOMP_MODE_STRICT, left = prepare(strict, 0);
+	long ret =
+		restricted(sys6(SYS_prctl, option, mode, b, c, d, 0), strict);
+
+	alone_end(left);
+	return (int)ret;
 }
 
 long limits_seccomp(long n, long op, long flags, void *args)
 {
-	long ret = sys3(n, op, flags, args);
+	bool strict = op == SECCOMP_SET_MODE_STRICT, left;
+	long ret;
 
-	if (op != SECCOMP_SET_MODE_STRICT && op != SECCOMP_SET_MODE_FILTER)
-		return fail(ret); /* a question */
-	return restricted(ret, op == SECCOMP_SET_MODE_STRICT);
+	if (!strict && op != SECCOMP_SET_MODE_FILTER)
+		return fail(sys3(n, op, flags, args)); /* a question */
+	left = prepare(strict, flags);
+	ret = restricted(sys3(n, op, flags, args), strict);
+	alone_end(left);
+	return ret;
 }
 
 _Static_assert(PR_SET_SECCOMP == 22, "as below");
@@ -123,5 +142,13 @@ API __attribute__((naked)) int prctl(int option UNUSED, ...)
 {
 	__asm__("	cmpl	$22, %edi\n"
 		"	je	limits_prctl_seccomp\n"
+		"	cmpl	$8, %edi\n"
+		"	je	alone_prctl\n"
+		"	cmpl	$24, %edi\n"
+		"	je	alone_prctl\n"
+		"	cmpl	$28, %edi\n"
+		"	je	alone_prctl\n"
+		"	cmpl	$47, %edi\n"
+		"	je	alone_prctl\n"
 		"	jmpq	*0+limits_real(%rip)\n");
 }

@@ -26,10 +26,12 @@
  */
 #include "base/syscall.h"
 #include "gc/kernelptr.h"
+#include "preload/alone.h"
 #include "preload/exit.h"
 #include "preload/interpose.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -97,6 +99,9 @@ const char rawcall_kind[NCALLS] = {
 	[SYS_epoll_pwait2] = WAITS,
 	[SYS_futex_waitv] = WAITS,
 
+	[SYS_capset] = NOTED,
+	[SYS_unshare] = NOTED,
+	[SYS_setns] = NOTED,
 	[SYS_munmap] = NOTED,
 	[SYS_madvise] = NOTED,
 	[SYS_execve] = NOTED,
@@ -163,10 +168,14 @@ long rawcall_noted(long n, long a, long b, long c, long d, long e, long f)
 		break;
 	case SYS_seccomp:
 		return limits_seccomp(n, a, b, (void *)c);
+	case SYS_capset:
+		return capset((void *)a, (const void *)b);
+	case SYS_unshare:
+		return unshare((int)a);
+	case SYS_setns:
+		return setns((int)a, (int)b);
 	case SYS_prctl:
-		if ((int)a == PR_SET_SECCOMP)
-			return limits_prctl_seccomp((int)a, b, c, d, e);
-		break;
+		return prctl((int)a, b, c, d, e);
 	case SYS_rt_sigqueueinfo:
 		return note_signal(libc(n, a, b, c, d, e, f), b, 0,
 			(const siginfo_t *)c);

@@ -24,6 +24,7 @@
 #include "observe/routes.h"
 #include "observe/sockpath.h"
 #include "observe/tracefile.h"
+#include "os/sandbox.h"
 #include "profile/stacktab.h"
 
 void serve_init(char **envp)
@@ -71,6 +72,8 @@ void serve_begin(void)
 
 void serve_child(void)
 {
+	if (sandboxed)
+		return; /* a new thread may be what the filter forbids */
 	/* Under the parent's name it would replace the parent's trace. */
 	if (options->trace && sockpath_is_per_process(options->trace))
 		tracefile_start(options->trace);

@@ -336,6 +336,27 @@ bool gcrun_start(void)
 	return true;
 }
 
+bool gcrun_pause(void)
+{
+	const char *error;
+
+	if (!helper_pause())
+		return false;
+	if (run.running) {
+		gc_abandon();
+		while (gc_look(&error) == GC_RUNNING)
+			sys0(SYS_sched_yield);
+		ended(error);
+	}
+	return true;
+}
+
+void gcrun_resume(void)
+{
+	if (helper_start())
+		gcrun_look();
+}
+
 void gcrun_fork_child(void)
 {
 	run.wanted = 0;

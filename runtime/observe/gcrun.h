@@ -21,6 +21,14 @@ bool gcrun_needed(void);
 bool gcrun_start(void);
 
 /*
+ * The helper goes away for a while, or for good; a cycle that was under way is
+ * given up. False: there is none. gcrun_resume() starts it again. Context: as
+ * for helper_stop().
+ */
+bool gcrun_pause(void);
+void gcrun_resume(void);
+
+/*
  * A limit has changed: a cycle may be due. With GOSTAT_GC=reclaim the helper is
  * there. Context: anywhere.
  */

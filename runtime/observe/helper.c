@@ -476,6 +476,14 @@ void helper_stop(void)
 	unlock(&helper.lock);
 }
 
+bool helper_pause(void)
+{
+	if (!helper_tid() || helper.pid != (int)sys0(SYS_getpid))
+		return false;
+	helper_stop();
+	return true;
+}
+
 int helper_tid(void)
 {
 	return load_relaxed(&helper.tid);

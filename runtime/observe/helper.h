@@ -55,6 +55,12 @@ bool helper_start(void);
 void helper_stop(void);
 
 /*
+ * helper_stop(), if there is a thread and this is its process (the child of a
+ * vfork is not). True if there was one. Context: as for helper_stop().
+ */
+bool helper_pause(void);
+
+/*
  * Let the helper call w->fn(w->arg) soon, in order of posting. Posting what is
  * still queued does nothing. If there is no thread, the work waits for
  * helper_start(). Context: anywhere, signal handlers included.

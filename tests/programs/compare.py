@@ -22,7 +22,9 @@ Rules that keep a comparison honest:
       left, and it says so, since a plain program leaves nothing behind;
   R4  a case is skipped (exit status 77) only when a package is not installed
       or when the machine refuses what the case needs (user namespaces, root),
-      and the reason is printed.
+      and the reason is printed;
+  R5  with --cycles, where cycles are asked for (--set GOGC=20), a case fails
+      if no process of it has run one.
 
 Exit status: 0 all equal, 1 a difference, 2 usage, 77 all skipped.
 """
@@ -90,7 +92,29 @@ def environment(work, args, lib=None):
     }
     if lib:
         env["LD_PRELOAD"] = lib
+        env.update(s.split("=", 1) for s in args.set)
+        if args.cycles:
+            env["GOSTAT_ATEXIT"] = "stats"
+            env["GOSTAT_ATEXIT_OUT"] = os.path.join(tally(work), "%p-%n-%t")
     return env
+
+
+def tally(work):
+    """The folder where each process of a run leaves its MemStats."""
+    path = os.path.join(os.path.dirname(work), "tally")
+    os.makedirs(path, exist_ok=True)
+    os.chmod(path, 0o1777)
+    return path
+
+
+def count_cycles(work):
+    """Cycles of all processes of a run; what they left is removed."""
+    n = 0
+    for name in os.listdir(tally(work)):
+        with open(os.path.join(tally(work), name), encoding="latin1") as f:
+            n += sum(map(int, re.findall(r"^NumGC = (\d+)", f.read(), re.M)))
+    shutil.rmtree(tally(work))
+    return n
 
 
 def descendants():
@@ -167,6 +191,7 @@ class Run:
             case.script, work, environment(work, args, lib), case.timeout,
             case.leaves)
         self.seconds = time.monotonic() - started
+        self.cycles = count_cycles(work) if lib and args.cycles else None
         for pattern, mask in case.normalize:
             self.out = re.sub(pattern, mask, self.out, flags=re.M)
             self.err = re.sub(pattern, mask, self.err, flags=re.M)
@@ -234,12 +259,15 @@ def compare(case, base, args, lib):
     if plain.status != ours.status:
         lines.append(f"status: plain {plain.status}, "
                      f"preloaded {ours.status}")
+    if ours.cycles == 0:
+        lines.append("no cycle has been run")
     if lines:
         tell("FAILED", *lines)
         return 1
     tell("same", f"{len(plain.out)} + {len(plain.err)} bytes, status "
          f"{plain.status}; {plain.seconds:.2f} s, "
-         f"preloaded {ours.seconds:.2f} s")
+         f"preloaded {ours.seconds:.2f} s" +
+         (f", {ours.cycles} cycles" if ours.cycles else ""))
     return 0
 
 
@@ -255,6 +283,10 @@ def main():
                    help="print what the plain run printed")
     p.add_argument("--bin", default=f"{TOP}/build/tests/programs",
                    help="folder of the small programs in C")
+    p.add_argument("--set", metavar="NAME=VALUE", action="append", default=[],
+                   help="a variable of the preloaded run")
+    p.add_argument("--cycles", action="store_true",
+                   help="count cycles, and fail where there are none")
     p.add_argument("name", nargs="*", help="cases; all when none is named")
     args = p.parse_args()
 

@@ -43,6 +43,25 @@ foreach(name ${cases})
 		SKIP_RETURN_CODE 77 TIMEOUT 1000)
 endforeach()
 
+# Cycles all the time. First those that mind the helper, which may have none.
+set(minding seccomp-strict seccomp-filter chroot user-namespace memcached nginx
+	vfork execs fork-threads closed-descriptors abort signals coroutines)
+set(growing python-json python-pool perl ruby php lua node java vim git
+	sqlite3 jq postgres)
+set(often_report GOGC=20)
+set(often_reclaim GOGC=20 GOSTAT_GC=reclaim)
+foreach(mode report reclaim)
+	list(TRANSFORM often_${mode} PREPEND --set= OUTPUT_VARIABLE set)
+	add_test(NAME program.${mode}.minding COMMAND ${Python3_EXECUTABLE}
+		${PROGRAMS_DIR}/compare.py --lib $<TARGET_FILE:gostat>
+		--bin ${PROGRAMS_BIN} ${set} ${minding})
+	add_test(NAME program.${mode}.growing COMMAND ${Python3_EXECUTABLE}
+		${PROGRAMS_DIR}/compare.py --lib $<TARGET_FILE:gostat>
+		--bin ${PROGRAMS_BIN} ${set} --cycles ${growing})
+	set_tests_properties(program.${mode}.minding program.${mode}.growing
+		PROPERTIES LABELS programs SKIP_RETURN_CODE 77 TIMEOUT 1000)
+endforeach()
+
 # With no variable set the library does nothing that anybody can see.
 add_test(NAME program.quiet COMMAND ${Python3_EXECUTABLE}
 	${PROGRAMS_DIR}/quiet.py $<TARGET_FILE:gostat>)
