@@ -10,12 +10,12 @@
  * behind a snapshot's back.
  */
 #include "alloc/heap.h"
-#include "alloc/objinfo.h"
-#include "alloc/tick.h"
+#include "gc/leaklist.h"
 #include "gc/leakscope.h"
+#include "support/extent.h"
+#include "support/leakstacks.h"
 #include "support/random.h"
 #include "support/run.h"
-#include "gc/leaklist.h"
 
 #include <string.h>
 
@@ -45,22 +45,9 @@ static uintptr_t root[NROOTS];
 static struct root_range range = {
 	(uintptr_t)root, (uintptr_t)(root + NROOTS), ROOT_REGISTERED, 0, 0};
 static struct rootset roots = {.ranges = {&range, 1, 1}};
-static uint32_t next_stack;
 static struct leaklist list;
 
 /* -------- a heap -------- */
-
-static uint32_t give_stack(struct mcache *mc UNUSED,
-	const struct unwind_regs *r UNUSED, size_t slot UNUSED,
-	unsigned shift UNUSED)
-{
-	return next_stack;
-}
-
-static void take_stack(
-	uint32_t stack UNUSED, size_t slot UNUSED, unsigned shift UNUSED)
-{
-}
 
 static size_t some_size(struct rng *r)
 {
@@ -91,13 +78,6 @@ static void *some_object(struct rng *r, size_t size)
 	}
 }
 
-static int by_address(const void *a, const void *b)
-{
-	const struct node *x = a, *y = b;
-
-	return x->lo < y->lo ? -1 : x->lo > y->lo;
-}
-
 static void add_node(struct rng *r, size_t size)
 {
 	uintptr_t p;
@@ -126,7 +106,7 @@ static void make_objects(struct rng *r)
 		heap_free((void *)node[k].lo);
 		node[k] = node[--nnodes];
 	}
-	qsort(node, nnodes, sizeof(node[0]), by_address);
+	qsort(node, nnodes, sizeof(node[0]), extent_order);
 }
 
 static uintptr_t some_word(struct rng *r, size_t self)
@@ -187,19 +167,7 @@ static void link_nodes(
 
 static struct node *find(uintptr_t p)
 {
-	size_t lo = 0, hi = nnodes;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (p < node[mid].lo)
-			hi = mid;
-		else if (p >= node[mid].hi)
-			lo = mid + 1;
-		else
-			return &node[mid];
-	}
-	return NULL;
+	return extent_find(node, nnodes, sizeof(node[0]), p);
 }
 
 /* Objects that the words of [lo, hi) lead to, the first max of them. */
@@ -463,11 +431,8 @@ START_TEST(random_heaps)
 	struct mark_options o = {.unaligned = modes[_i].unaligned,
 		.tag_bits = modes[_i].tag_bits};
 
-	objinfo_hooks.alloc = give_stack;
-	objinfo_hooks.free = take_stack;
 	objinfo_for_leaks = true;
-	objinfo_record_all();
-	tick_set_sample_rate(1);
+	record_stacks();
 	mcache_set_slack(1);
 	list.p = sysmem_map(NULL, LIST, SYS_GC);
 	MUST(list.p);

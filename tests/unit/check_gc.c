@@ -13,15 +13,15 @@
 #include "gc/gcpace.h"
 #include "gc/gcstats.h"
 #include "gc/snapshot.h"
+#include "support/random.h"
+#include "support/run.h"
 
-#include <check.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { NODES = 4000, EDGES = 4, ROOTS = 40, MAX_EVENTS = 64, SLACK = 40 };
@@ -31,14 +31,11 @@ static uintptr_t hidden[NODES]; /* ~address: no marker takes that for one */
 static uint16_t edge[NODES][EDGES];
 static bool live[NODES];
 static size_t nlive;
-static uint64_t rng;
+static struct rng rng;
 
 static size_t below(size_t n)
 {
-	rng ^= rng << 13;
-	rng ^= rng >> 7;
-	rng ^= rng << 17;
-	return (size_t)(rng >> 16) % n;
+	return rng_below(&rng, n);
 }
 
 static void reach(size_t i)
@@ -98,8 +95,7 @@ static void make_graph(void)
 {
 	pthread_t t;
 
-	rng = (uint64_t)time(NULL) | 1;
-	printf("seed %lu\n", rng);
+	rng = rng_init(0);
 	ck_assert(!pthread_create(&t, NULL, builder, NULL));
 	pthread_join(t, NULL);
 }
@@ -546,11 +542,9 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("gc");
-	TCase *t = tcase_create("gc");
-	SRunner *r = srunner_create(s);
-	int failed;
+	TCase *t = new_case(s, "gc");
 
-	tcase_set_timeout(t, 120);
+	seed_init();
 	tcase_add_test(t, test_copy);
 	tcase_add_test(t, test_in_place);
 	tcase_add_test(t, test_refused);
@@ -567,9 +561,5 @@ int main(void)
 	tcase_add_test(t, test_due);
 	tcase_add_test(t, test_put_off);
 	tcase_add_test(t, test_limit);
-	suite_add_tcase(s, t);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return run_suite(s);
 }

@@ -5,8 +5,10 @@
  */
 #include "alloc/heap.h"
 #include "gc/mark.h"
+#include "support/extent.h"
+#include "support/random.h"
+#include "support/run.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,26 +50,16 @@ static struct rootset roots = {
 	.pieces = {piece, 2 * MAPS, 2 * MAPS},
 };
 static struct rootset plain = {.ranges = {&range, 1, 1}};
-static uint64_t rng;
+static struct rng rng;
 
 static uint64_t rnd(void)
 {
-	rng ^= rng << 13;
-	rng ^= rng >> 7;
-	rng ^= rng << 17;
-	return rng;
+	return rng_next(&rng);
 }
 
 static size_t below(size_t n)
 {
-	return (size_t)(rnd() >> 16) % n;
-}
-
-static int by_address(const void *a, const void *b)
-{
-	const struct node *x = a, *y = b;
-
-	return x->lo < y->lo ? -1 : x->lo > y->lo;
+	return rng_below(&rng, n);
 }
 
 /* Many small, some of each class, a few of several pages and more. */
@@ -126,7 +118,7 @@ static void make_maps(void)
 		node[nnodes - 1].gap = (uintptr_t)p + 4096;
 		mprotect(p + 4096, 4096, PROT_NONE);
 	}
-	qsort(node, nnodes, sizeof(node[0]), by_address);
+	qsort(node, nnodes, sizeof(node[0]), extent_order);
 	for (size_t i = 0, k = 0; i < nnodes; i++) {
 		const struct node *n = &node[i];
 
@@ -202,19 +194,7 @@ static void link_nodes(bool unaligned, unsigned tag_bits)
 
 static struct node *find(uintptr_t p)
 {
-	size_t lo = 0, hi = nnodes;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (p < node[mid].lo)
-			hi = mid;
-		else if (p >= node[mid].hi)
-			lo = mid + 1;
-		else
-			return &node[mid];
-	}
-	return NULL;
+	return extent_find(node, nnodes, sizeof(node[0]), p);
 }
 
 static void model_word(
@@ -328,9 +308,9 @@ static void run(const struct mark_options *o, enum mark_isa isa)
 	ck_assert_uint_eq(sysmem_sys(SYS_GC), before);
 }
 
-static void set_up(uint64_t seed, bool unaligned, unsigned tag_bits)
+static void set_up(uint64_t stream, bool unaligned, unsigned tag_bits)
 {
-	rng = seed | 1;
+	rng = rng_init(stream);
 	make_objects();
 	make_maps();
 	link_nodes(unaligned, tag_bits);
@@ -348,14 +328,11 @@ static void tear_down(void)
 
 static void differential(bool unaligned, unsigned tag_bits)
 {
-	uint64_t seed = (uint64_t)time(NULL);
-
-	printf("seed %lu\n", seed);
 	for (unsigned round = 0; round < 3; round++) {
 		struct mark_options o = {
 			.unaligned = unaligned, .tag_bits = tag_bits};
 
-		set_up(seed + round, unaligned, tag_bits);
+		set_up(round, unaligned, tag_bits);
 		model_mark(&o);
 		for (enum mark_isa isa = 0; isa < MARK_NISA; isa++)
 			for (o.nworkers = 1; o.nworkers <= WORKERS;
@@ -549,11 +526,9 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("mark");
-	TCase *t = tcase_create("mark");
-	SRunner *r = srunner_create(s);
-	int failed;
+	TCase *t = new_case(s, "mark");
 
-	tcase_set_timeout(t, 120);
+	seed_init();
 	tcase_add_test(t, test_empty);
 	tcase_add_test(t, test_random);
 	tcase_add_test(t, test_unaligned);
@@ -563,9 +538,5 @@ int main(void)
 	tcase_add_test(t, test_chains);
 	tcase_add_test(t, test_sparse);
 	tcase_add_test(t, test_no_memory);
-	suite_add_tcase(s, t);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return run_suite(s);
 }

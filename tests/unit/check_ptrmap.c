@@ -2,23 +2,20 @@
 /* The hash table against an array that is searched. */
 #include "gc/ptrmap.h"
 #include "os/sysmem.h"
+#include "support/random.h"
+#include "support/run.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { KEYS = 700, STEPS = 60000 };
 
 static uintptr_t value[KEYS]; /* of key 16 * (i + 1); 0: not there */
-static uint64_t rng;
+static struct rng rng;
 
 static size_t below(size_t n)
 {
-	rng ^= rng << 13;
-	rng ^= rng >> 7;
-	rng ^= rng << 17;
-	return (size_t)(rng >> 16) % n;
+	return rng_below(&rng, n);
 }
 
 static uintptr_t key(size_t i)
@@ -49,8 +46,7 @@ START_TEST(test_random)
 	uint64_t before = sysmem_sys(SYS_GC);
 	struct ptrmap m = {0};
 
-	rng = (uint64_t)time(NULL) | 1;
-	printf("seed %lu\n", rng);
+	rng = rng_init(0);
 	ck_assert_ptr_null(ptrmap_find(&m, 16));
 	ck_assert(!ptrmap_remove(&m, 16));
 	ck_assert(!ptrmap_put(&m, 0, 1));
@@ -96,16 +92,10 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("ptrmap");
-	TCase *t = tcase_create("ptrmap");
-	SRunner *r = srunner_create(s);
-	int failed;
+	TCase *t = new_case(s, "ptrmap");
 
-	tcase_set_timeout(t, 60);
+	seed_init();
 	tcase_add_test(t, test_random);
 	tcase_add_test(t, test_no_memory);
-	suite_add_tcase(s, t);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return run_suite(s);
 }

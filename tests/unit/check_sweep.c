@@ -13,14 +13,14 @@
 #include "gc/gcsweep.h"
 #include "gc/guard.h"
 #include "gc/leakscope.h"
+#include "support/random.h"
+#include "support/run.h"
 
-#include <check.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { OBJECTS = 8000, LIST = 8 << 20 };
@@ -29,20 +29,16 @@ static void *root[OBJECTS]; /* what the program keeps */
 static struct root_range range = {
 	(uintptr_t)root, (uintptr_t)(root + OBJECTS), ROOT_GLOBALS, 0, 0};
 static struct rootset roots = {.ranges = {&range, 1, 1}};
-static uint64_t rng;
+static struct rng rng;
 
 static size_t below(size_t n)
 {
-	rng ^= rng << 13;
-	rng ^= rng >> 7;
-	rng ^= rng << 17;
-	return (size_t)(rng >> 16) % n;
+	return rng_below(&rng, n);
 }
 
 static void seed(void)
 {
-	rng = (uint64_t)time(NULL) | 1;
-	printf("seed %lu\n", rng);
+	rng = rng_init(0);
 }
 
 static struct leaklist *find_garbage(void)
@@ -404,11 +400,9 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("sweep");
-	TCase *t = tcase_create("sweep");
-	SRunner *r = srunner_create(s);
-	int failed;
+	TCase *t = new_case(s, "sweep");
 
-	tcase_set_timeout(t, 120);
+	seed_init();
 	tcase_add_test(t, test_sweep);
 	tcase_add_test(t, test_sweep_sampled);
 	tcase_add_test(t, test_sweep_recorded);
@@ -417,9 +411,5 @@ int main(void)
 	tcase_add_test(t, test_scope_of_thread);
 	tcase_add_test(t, test_scopes_recorded);
 	tcase_add_test(t, test_guard);
-	suite_add_tcase(s, t);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return run_suite(s);
 }

@@ -3,15 +3,15 @@
 #include "os/writetrack.h"
 #include "os/sysmem.h"
 #include "os/syscall.h"
+#include "support/random.h"
+#include "support/run.h"
 
-#include <check.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { PAGES = 300 };
@@ -19,14 +19,11 @@ enum { PAGES = 300 };
 static struct writetrack t;
 static char *mem;
 static bool same[PAGES];
-static uint64_t rng;
+static struct rng rng;
 
 static size_t below(size_t n)
 {
-	rng ^= rng << 13;
-	rng ^= rng >> 7;
-	rng ^= rng << 17;
-	return (size_t)(rng >> 16) % n;
+	return rng_below(&rng, n);
 }
 
 static void note(void *arg, uintptr_t lo, uintptr_t hi)
@@ -54,8 +51,7 @@ static void begin(void)
 {
 	const char *why;
 
-	rng = (uint64_t)time(NULL) | 1;
-	printf("seed %lu\n", rng);
+	rng = rng_init(0);
 	mem = mmap(NULL, (size_t)PAGES * OS_PAGE, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(mem, MAP_FAILED);
@@ -203,20 +199,14 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("writetrack");
-	TCase *tc = tcase_create("writetrack");
-	SRunner *r;
-	int failed;
+	TCase *tc = new_case(s, "writetrack");
 
+	seed_init();
 	tcase_add_test(tc, test_model);
 	tcase_add_test(tc, test_other_ways);
 	tcase_add_test(tc, test_fork);
 	tcase_add_test(tc, test_closed);
 	tcase_add_test(tc, test_refused);
 	tcase_add_test(tc, test_read);
-	suite_add_tcase(s, tc);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(s);
 }
