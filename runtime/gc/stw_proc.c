@@ -18,7 +18,6 @@
  * in vain. In posix_spawn it waits for its child like the parent of a vfork, and
  * unblocks them behind that, still in libc.
  */
-#include "base/fmt.h"
 #include "gc/stw_ways.h"
 #include "os/procfile.h"
 #include "os/syscall.h"
@@ -30,16 +29,6 @@ enum {
 	NREGS = 8, /* arguments, stack pointer, program counter */
 	IN_VAIN_NS = 1000000, /* longer than anything libc does meanwhile */
 };
-
-static size_t read_task(int tid, const char *name, char *buf, size_t cap)
-{
-	char path[64];
-	struct fmt f;
-
-	fmt_init(&f, path, sizeof(path), -1);
-	fmt_printf(&f, "/proc/self/task/%d/%s", tid, name);
-	return procfile_read(fmt_cstr(&f), buf, cap);
-}
 
 /* The text behind a label at the start of a line; "" if there is none. */
 static const char *field(const char *text, const char *label)
@@ -90,7 +79,7 @@ static bool ran_in_vain(struct stw_thread *t)
 	char text[64];
 	uint64_t ran;
 
-	if (!read_task(t->tid, "schedstat", text, sizeof(text)))
+	if (!procfile_read_task(t->tid, "schedstat", text, sizeof(text)))
 		return true;
 	ran = number(text) + 1;
 	if (!t->ran_ns)
@@ -109,7 +98,7 @@ static bool read_syscall(struct stw_thread *t, long *call)
 	uintptr_t word[NREGS];
 	unsigned n = 0;
 
-	if (!read_task(t->tid, "syscall", text, sizeof(text)))
+	if (!procfile_read_task(t->tid, "syscall", text, sizeof(text)))
 		return false;
 	*call = (long)number(s);
 	s = strchr(s, ' ');
@@ -161,7 +150,7 @@ enum stw_state stw_proc_look(struct stw_thread *t)
 
 	if (sys3(SYS_tgkill, sys0(SYS_getpid), t->tid, 0) == -ESRCH)
 		return STW_IS_GONE;
-	if (!read_task(t->tid, "status", text, sizeof(text)))
+	if (!procfile_read_task(t->tid, "status", text, sizeof(text)))
 		return STW_IS_COMING;
 	state = *field(text, "State:");
 	s = field(text, "SigBlk:");

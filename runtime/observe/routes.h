@@ -107,6 +107,12 @@ extern struct sources sources;
 /* /proc/self/cmdline: the bytes read. */
 size_t routes_cmdline(char *args, size_t cap);
 
+/*
+ * What every profile needs: addresses, names, and in maps what they lie in. 0,
+ * or an errno value.
+ */
+int routes_places(struct pprof_options *o, struct grow *maps);
+
 /* The answer is a file of this name, for browsers. */
 void routes_attachment(struct exchange *x, const char *name);
 

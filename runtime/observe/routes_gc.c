@@ -124,19 +124,12 @@ enum route_result route_gc(struct exchange *x)
 static int write_pprof(struct exchange *x, struct pprof_snapshot *s,
 	struct grow *maps)
 {
-	struct pprof_options o = {.rate = 1,
-		.frames = sources.frames,
-		.generation = sources.generation,
-		.names = sources.names};
+	struct pprof_options o = {.rate = 1};
+	int error = routes_places(&o, maps);
 
-	modules_refresh();
-	if (sources.mappings && !sources.mappings(maps))
-		return ENOMEM;
-	o.mappings = (const void *)maps->p;
-	o.nmappings = maps->len / sizeof(struct pprof_mapping);
-	x->type = "application/octet-stream";
-	strcpy(x->extra, "Content-Disposition: attachment; "
-			 "filename=\"leaks\"\r\n");
+	if (error)
+		return error;
+	routes_attachment(x, "leaks");
 	return pprof_write_gz(&x->out, s, &o);
 }
 

@@ -159,20 +159,28 @@ void routes_attachment(struct exchange *x, const char *name)
 	fmt_cstr(&f);
 }
 
+int routes_places(struct pprof_options *o, struct grow *maps)
+{
+	modules_refresh();
+	if (sources.mappings && !sources.mappings(maps))
+		return ENOMEM;
+	o->mappings = (const void *)maps->p;
+	o->nmappings = maps->len / sizeof(struct pprof_mapping);
+	o->frames = sources.frames;
+	o->generation = sources.generation;
+	o->names = sources.names;
+	return 0;
+}
+
 static int write_profile(struct exchange *x, struct heap_wait *w,
 	struct pprof_snapshot *now, struct grow *maps)
 {
 	struct pprof_options o = {.rate = sources.profile_rate(),
-		.allocs = w->allocs,
-		.frames = sources.frames,
-		.generation = sources.generation,
-		.names = sources.names};
+		.allocs = w->allocs};
+	int error = routes_places(&o, maps);
 
-	modules_refresh();
-	if (sources.mappings && !sources.mappings(maps))
-		return ENOMEM;
-	o.mappings = (const void *)maps->p;
-	o.nmappings = maps->len / sizeof(struct pprof_mapping);
+	if (error)
+		return error;
 	if (w->debug)
 		return pprof_write_text(&x->out, now, &o, trailer);
 	pprof_scale(now, o.rate);

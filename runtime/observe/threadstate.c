@@ -13,7 +13,6 @@
  * and most are hidden from users.
  */
 #include "observe/threadstate.h"
-#include "base/fmt.h"
 #include "os/procfile.h"
 
 #include <string.h>
@@ -60,23 +59,13 @@ const char *threadstate_of_syscall(long nr)
 	}
 }
 
-static size_t read_task(int tid, const char *file, char *buf, size_t cap)
-{
-	char path[48];
-	struct fmt f;
-
-	fmt_init(&f, path, sizeof(path), -1);
-	fmt_printf(&f, "/proc/self/task/%d/%s", tid, file);
-	return procfile_read(fmt_cstr(&f), buf, cap);
-}
-
 /* Blocked where? "NR ...", or not in a system call. */
 static const char *waiting(int tid, const char *unless)
 {
 	char text[256];
 	long nr = 0;
 
-	if (!read_task(tid, "syscall", text, sizeof(text)))
+	if (!procfile_read_task(tid, "syscall", text, sizeof(text)))
 		return unless; /* the kernel does not say */
 	if (*text < '0' || *text > '9')
 		return *text == 'r' ? "runnable" : unless;
@@ -126,7 +115,7 @@ void threadstate_read(struct threadstate *s, int tid)
 	const char *open, *close;
 
 	*s = (struct threadstate){.tid = tid, .state = "unknown"};
-	if (!read_task(tid, "stat", text, sizeof(text)))
+	if (!procfile_read_task(tid, "stat", text, sizeof(text)))
 		return;
 	open = strchr(text, '(');
 	close = strrchr(text, ')');

@@ -156,12 +156,7 @@ static uint64_t name_stack(struct trace_writer *w, const struct trace_thread *t)
 	struct fmt f;
 
 	fmt_init(&f, name, sizeof(name), -1);
-	if (t->marker)
-		fmt_str(&f, "collector");
-	else if (w->names->thread)
-		w->names->thread(&f, t->tid);
-	if (!f.len)
-		fmt_str(&f, "thread");
+	trace_write_name(w, t, &f);
 	text = string(w, name, f.len);
 	key = text | UINT64_C(1) << 63; /* no recorded stack has this key */
 	known = w->stacks.n;

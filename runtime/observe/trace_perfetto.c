@@ -114,12 +114,7 @@ static void thread(struct trace_writer *w, struct trace_thread *t,
 	struct fmt f;
 
 	fmt_init(&f, buf, sizeof(buf), -1);
-	if (t->marker)
-		fmt_str(&f, "collector");
-	else if (w->names->thread)
-		w->names->thread(&f, t->tid);
-	if (!f.len)
-		fmt_str(&f, "thread");
+	trace_write_name(w, t, &f);
 	name(w, t->tid, buf, f.len, (int)t->p);
 	if (t->marker) {
 		struct trace_event e = {.ts = ts};

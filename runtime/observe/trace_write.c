@@ -190,6 +190,17 @@ static void thread_event(struct trace_writer *w, struct trace_thread *t,
 	}
 }
 
+void trace_write_name(const struct trace_writer *w,
+	const struct trace_thread *t, struct fmt *f)
+{
+	if (t->marker)
+		fmt_str(f, "collector");
+	else if (w->names->thread)
+		w->names->thread(f, t->tid);
+	if (!f->len)
+		fmt_str(f, "thread");
+}
+
 void trace_write(struct trace_writer *w, const struct trace_event *e)
 {
 	struct trace_thread *t;

@@ -103,6 +103,10 @@ struct trace_format {
 	void (*tail)(struct trace_writer *w);
 };
 
+/* For formats: print what a thread is called; something always is. */
+void trace_write_name(const struct trace_writer *w,
+	const struct trace_thread *t, struct fmt *f);
+
 extern const struct trace_format trace_format_go; /* `go tool trace` */
 extern const struct trace_format trace_format_perfetto; /* ui.perfetto.dev */
 

@@ -9,6 +9,7 @@
  * Locks: none.
  */
 #include "os/procfile.h"
+#include "base/fmt.h"
 #include "os/syscall.h"
 
 #include <errno.h>
@@ -42,6 +43,16 @@ size_t procfile_read(const char *path, char *buf, size_t cap)
 	sys1(SYS_close, fd);
 	buf[len] = '\0';
 	return len;
+}
+
+size_t procfile_read_task(int tid, const char *file, char *buf, size_t cap)
+{
+	char path[64];
+	struct fmt f;
+
+	fmt_init(&f, path, sizeof(path), -1);
+	fmt_printf(&f, "/proc/self/task/%d/%s", tid, file);
+	return procfile_read(fmt_cstr(&f), buf, cap);
 }
 
 long procfile_count_fds(void)

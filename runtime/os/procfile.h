@@ -15,6 +15,9 @@
  */
 size_t procfile_read(const char *path, char *buf, size_t cap);
 
+/* The same for /proc/self/task/TID/FILE. */
+size_t procfile_read_task(int tid, const char *file, char *buf, size_t cap);
+
 /*
  * The number of open descriptors of this process, the one used to count them
  * left out; -1 if /proc can't be read.

@@ -14,12 +14,9 @@
  * truth: 39 thread drop | 1/4242
  * truth: 500 thread keep | clean
  */
-#include "truth.h"
-
-#include <pthread.h>
+#include "thread.h"
 
 static pthread_key_t key;
-static volatile int ready;
 static bool keep;
 
 static NOINLINE void set(cookie c)
@@ -35,31 +32,18 @@ static NOINLINE void hold(void)
 	clobber();
 }
 
-static void *thread(void *arg)
-{
-	hold();
-	ready = 1;
-	for (;;)
-		pause();
-	return arg;
-}
-
 int main(int argc, char **argv)
 {
 	int n = argc > 1 ? atoi(argv[1]) : 1;
-	pthread_t t;
 
 	keep = said(argc, argv, "keep");
 	do
 		MUST(!pthread_key_create(&key, NULL));
 	while ((int)key < n);
-	if (said(argc, argv, "main")) {
+	if (said(argc, argv, "main"))
 		hold();
-	} else {
-		MUST(!pthread_create(&t, NULL, thread, NULL));
-		while (!ready)
-			;
-	}
+	else
+		hold_in_thread(hold);
 	now();
 	return 0;
 }

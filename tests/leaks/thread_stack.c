@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A local variable of a thread: that sleeps in a call (one that a library may
- * wrap, one that it can't), that runs.
+ * wrap, one that it can't), that runs; that has blocked all signals behind
+ * libc's back.
  *
  * truth: poll keep | clean
  * truth: poll drop | 1/4242
@@ -9,21 +10,28 @@
  * truth: futex drop | 1/4242
  * truth: spin keep | clean
  * truth: spin drop | 1/4242
+ * truth: deaf futex keep | clean
+ * truth: deaf futex drop | 1/4242
+ * truth: deaf spin keep | clean
+ * truth: deaf spin drop | 1/4242
  */
-#include "truth.h"
+#include "thread.h"
 
 #include <linux/futex.h>
 #include <poll.h>
-#include <pthread.h>
+#include <signal.h>
 
-static volatile int ready;
-static bool keep, use_poll, use_futex;
+static bool keep, deaf, use_poll, use_futex;
 
 static NOINLINE void wait_for_ever(void)
 {
+	uint64_t all = ~(uint64_t)0;
 	int word = 0;
 
 	clobber();
+	if (deaf)
+		MUST(!syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL,
+			sizeof(all)));
 	ready = 1;
 	while (use_poll)
 		poll(NULL, 0, -1);
@@ -46,14 +54,11 @@ static void *thread(void *arg)
 
 int main(int argc, char **argv)
 {
-	pthread_t t;
-
 	keep = said(argc, argv, "keep");
+	deaf = said(argc, argv, "deaf");
 	use_poll = said(argc, argv, "poll");
 	use_futex = said(argc, argv, "futex");
-	MUST(!pthread_create(&t, NULL, thread, NULL));
-	while (!ready)
-		;
+	start_thread(thread);
 	usleep(1000);
 	now();
 	return 0;

@@ -7,12 +7,9 @@
  * truth: thread keep | clean
  * truth: thread drop | 1/4242
  */
-#include "truth.h"
-
-#include <pthread.h>
+#include "thread.h"
 
 static __thread void *zero, *filled = (void *)8;
-static volatile int ready;
 static bool keep;
 
 static NOINLINE void hold(void)
@@ -26,27 +23,13 @@ static NOINLINE void hold(void)
 	clobber();
 }
 
-static void *thread(void *arg)
-{
-	hold();
-	ready = 1;
-	for (;;)
-		pause();
-	return arg;
-}
-
 int main(int argc, char **argv)
 {
-	pthread_t t;
-
 	keep = said(argc, argv, "keep");
-	if (said(argc, argv, "main")) {
+	if (said(argc, argv, "main"))
 		hold();
-	} else {
-		MUST(!pthread_create(&t, NULL, thread, NULL));
-		while (!ready)
-			;
-	}
+	else
+		hold_in_thread(hold);
 	now();
 	return 0;
 }

@@ -11,11 +11,9 @@
  * truth: both drop | 2/8484
  */
 #include "plugin.h"
-
-#include <pthread.h>
+#include "thread.h"
 
 static struct plugin plugin;
-static volatile int ready;
 static bool keep;
 
 static NOINLINE void hold(void)
@@ -26,28 +24,14 @@ static NOINLINE void hold(void)
 	clobber();
 }
 
-static void *thread(void *arg)
-{
-	hold();
-	ready = 1;
-	for (;;)
-		pause();
-	return arg;
-}
-
 int main(int argc, char **argv)
 {
-	pthread_t t;
-
 	keep = said(argc, argv, "keep");
 	plugin = plugin_load();
 	if (!said(argc, argv, "thread"))
 		hold();
-	if (!said(argc, argv, "main")) {
-		MUST(!pthread_create(&t, NULL, thread, NULL));
-		while (!ready)
-			;
-	}
+	if (!said(argc, argv, "main"))
+		hold_in_thread(hold);
 	now();
 	return 0;
 }
