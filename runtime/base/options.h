@@ -45,7 +45,7 @@ struct signal_actions {
 };
 
 struct godebug {
-	uint32_t gctrace, scavtrace, inittrace, gcstoptheworld;
+	uint32_t gctrace, scavtrace, inittrace, gcstoptheworld, gcnocopy;
 };
 
 /*

@@ -261,7 +261,8 @@ bool optparse_godebug(const char *s, void *out, const void *arg UNUSED)
 		uint32_t *value;
 	} keys[] = {{"gctrace=", &v.gctrace}, {"scavtrace=", &v.scavtrace},
 		{"inittrace=", &v.inittrace},
-		{"gcstoptheworld=", &v.gcstoptheworld}};
+		{"gcstoptheworld=", &v.gcstoptheworld},
+		{"gcnocopy=", &v.gcnocopy}};
 
 	for (const char *end; *s; s = *end ? end + 1 : end) {
 		end = strchrnul(s, ',');

@@ -5,6 +5,9 @@
  *	claim --> gcstop() --> the copy marks --> gcend() --> release
  *	          lock held    nothing held        lock held
  *
+ * Where there can be no copy, the cycle's owner marks (ahead.c), a slice at a
+ * time, and the world is stopped once more before gcend().
+ *
  * A cycle belongs to the thread that has claimed it: the one that has asked
  * and waits, or the helper, which looks in from time to time. The claim is no
  * lock: while the copy marks, which may take seconds, the program may fork, and
@@ -41,6 +44,7 @@
 enum {
 	WAIT_NS = 100000000,   /* between looks whether the process ends */
 	RETRY_NS = 500000,     /* at the end: between tries for the claim */
+	SLICE_NS = 5000000,    /* to mark at a time, without a copy */
 };
 
 static struct {
@@ -93,6 +97,7 @@ static bool take_over(void)
 	if (gc.owner != (int)sys0(SYS_gettid) || !gc.marking)
 		return false;
 	snapshot_kill(&gc.cycle.snapshot);
+	ahead_end(&gc.cycle.ahead, false);
 	gcjob_free(&gc.cycle.job);
 	roots_free(&gc.cycle.roots);
 	return true;
@@ -123,10 +128,11 @@ static void clear(enum gc_reason reason, bool leaks)
 
 	c->reason = reason;
 	c->leaks = leaks;
-	c->in_place = c->at_rest = false;
+	c->in_place = c->by_parts = c->at_rest = false;
 	c->job.result = NULL;
 	c->pause_ns = c->started_ns = c->mark_ns = c->cpu_ns = 0;
 	c->outcome = GC_REFUSED;
+	c->snapshot.error = 0;
 	gc.pid = (int)sys0(SYS_getpid);
 	gc.marking = false;
 }
@@ -149,6 +155,7 @@ static const char *finish(const char *error)
 	}
 	gcjob_free(&c->job);
 	roots_free(&c->roots);
+	ahead_end(&c->ahead, false);
 	gc.marking = false;
 	store_relaxed(&gc.last_ns, clock_mono_ns() - gc.begun_ns);
 	gc_event(GC_EVENT_DONE, 0, 0);
@@ -204,12 +211,34 @@ static const char *verdict(enum snapshot_state state)
 					: "the copy of the process was killed";
 }
 
+/* No copy marks but this thread, for a while; then the second stop. */
+static enum gc_progress look_ahead(int64_t wait_ns, const char **error)
+{
+	struct cycle *c = &gc.cycle;
+	int64_t until = clock_mono_ns() + MAX(wait_ns, (int64_t)SLICE_NS);
+	bool done = ahead_mark(&c->ahead, until);
+
+	if (!done && !load_relaxed(&gc.ending))
+		return GC_RUNNING;
+	gc_event(GC_EVENT_MARKED, (uint64_t)gc.owner, 0);
+	modules_refresh();
+	lock(&gc.lock);
+	gc.marking = false;
+	*error = done ? gcstop_again(c) : "the process ends";
+	c->mark_ns = clock_mono_ns() - c->begun_ns;
+	*error = finish(*error);
+	return GC_ENDED;
+}
+
 static enum gc_progress look(int64_t wait_ns, const char **error)
 {
 	struct snapshot *s = &gc.cycle.snapshot;
 	int pid = s->pid;
-	enum snapshot_state state = snapshot_wait(s, wait_ns);
+	enum snapshot_state state;
 
+	if (gc.cycle.by_parts)
+		return look_ahead(wait_ns, error);
+	state = snapshot_wait(s, wait_ns);
 	if (state == SNAPSHOT_RUNNING && load_relaxed(&gc.ending)) {
 		snapshot_kill(s);
 		state = SNAPSHOT_DIED;
@@ -380,6 +409,7 @@ void gc_postfork_child(void)
 	gctables_postfork_child();
 	gcend_postfork_child();
 	lock_reinit(&gc.lock);
+	ahead_end(&c->ahead, true);
 	gcjob_free(&c->job);
 	roots_free(&c->roots);
 	snapshot_postfork_child(&c->snapshot);

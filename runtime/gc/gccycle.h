@@ -15,25 +15,34 @@ struct cycle {
 	enum gc_reason reason;
 	bool leaks;    /* sort and keep what was not reached */
 	bool in_place; /* no copy: marked while the world stood */
+	bool by_parts; /* no copy: marked ahead of the stop (ahead.c) */
 	bool at_rest;  /* the world still stands: the process ends */
 	struct gcjob job;
 	uint64_t heap_start;	/* HeapAlloc */
 	uint64_t goal;		/* that the heap had to reach */
-	int64_t pause_ns;
-	int64_t started_ns;	/* the world again, monotonic */
+	int64_t pause_ns;	/* of one stop or two */
+	int64_t begun_ns;	/* when it was first stopped, monotonic */
+	int64_t started_ns;	/* the world again */
 	int64_t mark_ns, cpu_ns;
 	enum gc_outcome outcome;
 
 	struct stw stw;
 	struct rootset roots;
 	struct snapshot snapshot;
+	struct ahead ahead;
 };
 
 /*
- * gcstop.c: from the preparations until the world runs again. NULL: c->in_place
- * says whether all is done or the copy has begun. Else why nothing was done.
+ * gcstop.c: from the preparations until the world runs again. NULL: all is done
+ * (c->in_place), the copy has begun, or (c->by_parts) ahead_mark() is next. Else why nothing was done.
  */
 const char *gcstop(struct cycle *c);
+
+/*
+ * gcstop.c: the second stop of a cycle by parts, when ahead_mark() is done. NULL
+ * or why there is no result; the world runs.
+ */
+const char *gcstop_again(struct cycle *c);
 
 /* Try for so long: at the end of the process a lock's holder may be dead. */
 bool gcstop_lock_within(struct lock *l, int64_t ns);

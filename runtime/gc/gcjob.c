@@ -144,6 +144,8 @@ static const char *mark(struct gcjob *j, struct heapview *v)
 	r->bytes = v->bytes;
 	if (!marker_init(&m, v, &j->mark))
 		return "no memory to mark";
+	if (j->ahead)
+		ahead_carry(j->ahead, &m);
 	marker_roots(&m, j->root_kinds);
 	if (j->mappings_live)
 		mark_mappings(&m);

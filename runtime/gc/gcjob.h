@@ -2,6 +2,7 @@
 #ifndef GOSTAT_GC_GCJOB_H
 #define GOSTAT_GC_GCJOB_H
 
+#include "gc/ahead.h"
 #include "gc/gcstats.h"
 #include "gc/leaklist.h"
 
@@ -27,6 +28,7 @@ struct gcjob_result {
 };
 
 struct gcjob {
+	struct ahead *ahead; /* what is known from before the stop, or NULL */
 	struct rootset *roots; /* roots_freeze() has run */
 	const struct stw *stw;
 	struct mark_options mark;

@@ -8,10 +8,16 @@
  *	freeze    what a copy would not keep; copy the process (snapshot.c)
  *	start     the pause is over
  *
- * Where the process can't be copied, marking happens in place with the world
- * stopped: for a small heap, when somebody has asked for the cycle, and at the
- * end of the process, where the world is not started again. GODEBUG=
- * gcstoptheworld=1 asks for that always, as in Go.
+ * Where the process can't be copied, a small heap is marked in place with the
+ * world stopped. For a large one most of the work is done before the world is
+ * stopped, if the kernel tells which pages are written meanwhile (ahead.c). If
+ * not, it is marked in place only when somebody has asked for the cycle, and at
+ * the end of the process, where the world is not started again. GODEBUG=
+ * gcstoptheworld=1 asks for that always, as in Go; gcnocopy=1 refuses copies.
+ *
+ * Rejected for the last case: to mark in slices, each with the world stopped.
+ * Without a record of what is written between them, an object that moves from
+ * a place that is still to be looked at to one that was is missed.
  *
  * Locks: gctables over the stop, so that the copy finds the tables whole.
  * Threads at rest hold no lock of ours (stw.h), but the library's helper is not
@@ -22,6 +28,7 @@
 #include "alloc/stats.h"
 #include "base/atomics.h"
 #include "base/errtext.h"
+#include "base/fatal.h"
 #include "base/options.h"
 #include "gc/finalizer.h"
 #include "gc/gccycle.h"
@@ -39,6 +46,8 @@
 enum {
 	SMALL_HEAP = 64 << 20, /* bytes that are marked in 30 ms */
 	STOP_TRIES = 8,	       /* with pauses of 1, 2, 4 ... ms between */
+	CALM = 16 << 20,       /* bytes that are marked in 8 ms */
+	LARGE_MAPS = 512 << 20, /* bytes that are read in 50 ms */
 	COPY_SHARE = 8,	       /* of physical memory, what a copy may cost */
 };
 
@@ -75,10 +84,22 @@ static void set_up(struct cycle *c)
 	c->job.finalizers = c->reason != GC_EXIT && finalizer_count() > 0;
 }
 
-static bool must_stay(const struct cycle *c)
+/* Without a copy, if it comes to that: who waits gets an answer. */
+static bool may_stand(const struct cycle *c, bool small)
 {
-	return c->reason == GC_EXIT || options->godebug.gcstoptheworld ||
-	       !snapshot_allowed();
+	return small || c->reason == GC_FORCED;
+}
+
+static void choose(struct cycle *c, bool small)
+{
+	bool no_copy = options->godebug.gcnocopy;
+
+	c->in_place =
+		c->reason == GC_EXIT || options->godebug.gcstoptheworld;
+	if (c->in_place || (!no_copy && snapshot_allowed()))
+		return;
+	c->in_place = small && !no_copy;
+	c->by_parts = !c->in_place;
 }
 
 static const char *prepare(struct cycle *c)
@@ -90,10 +111,7 @@ static const char *prepare(struct cycle *c)
 	heapstats_read(&h);
 	c->heap_start = h.alloc;
 	c->goal = gcpace_goal();
-	c->in_place = must_stay(c);
-	if (c->in_place && c->reason != GC_EXIT && c->reason != GC_FORCED &&
-		!options->godebug.gcstoptheworld && h.inuse > SMALL_HEAP)
-		return "the process can't be copied, and its heap is large";
+	choose(c, h.inuse <= SMALL_HEAP);
 	if (!roots_prepare(&c->roots))
 		return c->roots.error ? c->roots.error : "cannot read /proc";
 	set_up(c);
@@ -139,12 +157,17 @@ static const char *stop(struct cycle *c)
 
 static void start(struct cycle *c)
 {
+	int64_t pause_ns;
+
 	c->started_ns = clock_mono_ns();
-	c->pause_ns = c->started_ns - c->stw.stopped_ns;
+	pause_ns = c->started_ns - c->stw.stopped_ns;
+	if (!c->pause_ns)
+		c->begun_ns = c->stw.stopped_ns;
+	c->pause_ns += pause_ns;
 	c->at_rest = c->reason == GC_EXIT;
 	if (!c->at_rest)
 		stw_start(&c->stw);
-	gc_event(GC_EVENT_GO, (uint64_t)c->pause_ns, 0);
+	gc_event(GC_EVENT_GO, (uint64_t)pause_ns, 0);
 	gctables_unlock();
 }
 
@@ -178,17 +201,66 @@ static bool copy(struct cycle *c)
 	return done;
 }
 
-/* With the world stopped: mark here, or make a copy that does. */
+/* Why there is nothing else than to mark a large heap in place. */
+static const char *why_not(enum writetrack_result r)
+{
+	static const char *const why[WRITETRACK_NRESULT] = {
+		[WRITETRACK_REFUSED] = "the process can't be copied, its heap "
+				       "is large, and userfaultfd is refused",
+		[WRITETRACK_OLD] = "the process can't be copied, its heap is "
+				   "large, and the kernel does not track "
+				   "writes",
+		[WRITETRACK_NO_PAGEMAP] = "the process can't be copied, its "
+					  "heap is large, and pagemap can't "
+					  "be read",
+		[WRITETRACK_NO_MEMORY] = "no memory to mark",
+		[WRITETRACK_FAILED] = "the process can't be copied, its heap "
+				      "is large, and the kernel tracks writes "
+				      "in a strange way",
+	};
+
+	return why[r];
+}
+
+/* The first of two stops. */
+static const char *take_stock(struct cycle *c)
+{
+	struct ahead_options o = {
+		c->job.mark, c->job.root_kinds, c->job.mappings_live, CALM};
+	const char *error = ahead_begin(&c->ahead, &c->roots, &c->stw, &o);
+	const struct gc_range *r = c->ahead.roots.pieces.v;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; !error && i < c->ahead.roots.pieces.n; i++)
+		bytes += r[i].hi - r[i].lo;
+	if (bytes > LARGE_MAPS && c->reason != GC_FORCED)
+		error = "the process can't be copied, and it has large "
+			"mappings";
+	return error;
+}
+
+/* With the world stopped: mark here, or see to it that it is done elsewhere. */
 static const char *stopped(struct cycle *c)
 {
 	bool small = load_relaxed(&mheap.pages_inuse) <= SMALL_HEAP / PAGE_SIZE;
+	enum writetrack_result r;
 
 	if (!roots_freeze(&c->roots, &c->stw))
 		return "no memory to freeze roots";
-	if (!c->in_place && copy(c))
-		return NULL;
-	if (!c->in_place && !small && c->reason != GC_FORCED)
-		return errtext(c->snapshot.error);
+	if (!c->in_place && !c->by_parts) {
+		if (copy(c))
+			return NULL;
+		c->in_place = small;
+		c->by_parts = !small;
+	}
+	if (c->by_parts) {
+		r = ahead_open(&c->ahead);
+		if (r == WRITETRACK_OK)
+			return take_stock(c);
+		c->by_parts = false;
+		if (!may_stand(c, small))
+			return why_not(r);
+	}
 	mark_in_place(c);
 	return NULL;
 }
@@ -203,7 +275,45 @@ const char *gcstop(struct cycle *c)
 		return error;
 	error = stopped(c);
 	start(c);
+	if (!error && c->snapshot.error && options->verbose)
+		warn("clone: %s", errtext(c->snapshot.error));
 	if (!error && !c->in_place)
-		gc_event(GC_EVENT_MARK, (uint64_t)c->snapshot.pid, 0);
+		gc_event(GC_EVENT_MARK, (uint64_t)(c->by_parts
+				? sys0(SYS_gettid) : c->snapshot.pid), 0);
 	return error;
+}
+
+/* -------- the second stop -------- */
+
+static const char *prepare_again(struct cycle *c)
+{
+	if (c->ahead.error)
+		return c->ahead.error;
+	if (c->ahead.left > SMALL_HEAP && c->reason != GC_FORCED) {
+		c->outcome = GC_ABORTED;
+		return "the process can't be copied, and it writes too much";
+	}
+	if (!roots_prepare(&c->roots))
+		return c->roots.error ? c->roots.error : "cannot read /proc";
+	gcjob_free(&c->job);
+	set_up(c);
+	c->job.ahead = &c->ahead;
+	return gcjob_alloc(&c->job) ? NULL : "no memory for the result";
+}
+
+const char *gcstop_again(struct cycle *c)
+{
+	const char *error = prepare_again(c);
+
+	if (!error)
+		error = stop(c);
+	if (error)
+		return error;
+	if (!roots_freeze(&c->roots, &c->stw))
+		error = "no memory to freeze roots";
+	else
+		mark_in_place(c);
+	start(c);
+	c->cpu_ns = c->ahead.cpu_ns + c->pause_ns;
+	return error ? error : c->job.result->error;
 }

@@ -47,10 +47,7 @@
 
 #include <string.h>
 
-enum {
-	LARGE_WORDS = 4,  /* head, mark, scan, progress */
-	FIRST_BLOCK = 64, /* block 0 lies before it: head and ones */
-};
+enum { LARGE_WORDS = HV_LARGE_WORDS, FIRST_BLOCK = HV_FIRST };
 
 static unsigned mark_words(const struct sizeclass *c)
 {
@@ -71,11 +68,6 @@ static void init_classes(struct heapview *v)
 		v->mark_words[HV_MAPPING] = 1;
 }
 
-static size_t block_words(const struct heapview *v, unsigned cls)
-{
-	return cls >= HV_LARGE ? LARGE_WORDS : 1 + 2u * v->mark_words[cls];
-}
-
 /* How many words all blocks take: the allocator counts its spans. */
 static size_t count_words(const struct heapview *v)
 {
@@ -84,7 +76,7 @@ static size_t count_words(const struct heapview *v)
 
 	for (unsigned c = 1; c < NSIZECLASS; c++)
 		n += (mcentral[0][c].nspans + mcentral[1][c].nspans) *
-		     block_words(v, c);
+		     hv_block_words(v, c);
 	for (unsigned k = 1; k <= MAX_RUN; k++)
 		large += mheap.run_out[k];
 	return n + (large + v->nmaps) * LARGE_WORDS;
@@ -125,7 +117,7 @@ static bool add_span(struct heapview *v, const struct mspan *s, size_t page)
 {
 	bool small = s->state == MSPAN_SMALL;
 	unsigned cls = small ? s->sizeclass : HV_LARGE;
-	size_t need = block_words(v, cls);
+	size_t need = hv_block_words(v, cls);
 	uint64_t entry = (uint64_t)v->nwords << HV_BLOCK_SHIFT |
 			 (uint64_t)cls << HV_CLASS_SHIFT;
 
@@ -336,7 +328,7 @@ bool heapview_first(const struct heapview *v, struct hv_block *b)
 
 bool heapview_next(const struct heapview *v, struct hv_block *b)
 {
-	size_t at = b->at + block_words(v, b->cls);
+	size_t at = b->at + hv_block_words(v, b->cls);
 
 	if (at >= v->nwords)
 		return false;

@@ -25,6 +25,12 @@ enum { HV_CLASS_SHIFT = 25, HV_BLOCK_SHIFT = 32 };
 /* Bits of a block's first word; its upper half is a page or mapping number. */
 enum { HV_QUEUED = 1, HV_HEAD_CLASS = 8, HV_HEAD_PAGE = 32 };
 
+enum {
+	HV_FIRST = 64,	    /* index of the first block; block 0 is before it */
+	HV_LARGE_WORDS = 4, /* head, mark, scan, progress */
+	HV_MAX_WORDS = 17,  /* of mark bits of any block */
+};
+
 struct heapview {
 	uintptr_t base; /* window_base */
 	size_t npages;	/* entries in page[] */
@@ -108,6 +114,21 @@ static ALWAYS_INLINE size_t hv_range(const struct heapview *v)
 static ALWAYS_INLINE unsigned hv_head_class(uint64_t head)
 {
 	return head >> HV_HEAD_CLASS & 0xff;
+}
+
+/* Words of a block of this class, its head included. */
+static inline size_t hv_block_words(const struct heapview *v, unsigned cls)
+{
+	return cls >= HV_LARGE ? HV_LARGE_WORDS : 1 + 2u * v->mark_words[cls];
+}
+
+/* Which bits of word i of a block of small objects stand for slots. */
+static inline uint64_t hv_slots(unsigned cls, unsigned i)
+{
+	unsigned n = sizeclasses[cls].nelems;
+
+	n -= MIN(i * 64, n);
+	return n >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1;
 }
 
 /* Large blocks and mappings: how far they have been scanned, in bytes. */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * writetrack: userfaultfd's write protection, without anybody who serves faults.
+ * writetrack: userfaultfd's write protection, without anybody who serves
+ *faults.
  *
  *	watch    UFFDIO_REGISTER, UFFDIO_WRITEPROTECT   (what has memory)
- *	write    the kernel lifts the protection of the page and goes on: 0.9 us,
- *		 no signal, no message (UFFD_FEATURE_WP_ASYNC, Linux 6.7)
- *	ask      PAGEMAP_SCAN: watched and still protected
+ *	write    the kernel lifts the protection of the page and goes on: 0.9
+ *us, no signal, no message (UFFD_FEATURE_WP_ASYNC, Linux 6.7) ask PAGEMAP_SCAN:
+ *watched and still protected
  *
  * The kernel is asked for pages that are the same, not for those that were
  * written. So memory that was unmapped, mapped anew, moved, taken off by
@@ -16,10 +17,10 @@
  * before that was watched (O_DIRECT, registered buffers). It brings data, not
  * pointers.
  *
- * WRITEPROTECT is asked for only where there is memory: on a hole it would leave
- * markers, and page tables for them. And not PM_SCAN_WP_MATCHING, which passes
- * over pages that have the mark already: kernels before 6.13 leave marks on
- * pages that mremap() has moved, writable.
+ * WRITEPROTECT is asked for only where there is memory: on a hole it would
+ *leave markers, and page tables for them. And not PM_SCAN_WP_MATCHING, which
+ *passes over pages that have the mark already: kernels before 6.13 leave marks
+ *on pages that mremap() has moved, writable.
  *
  * Rejected: soft-dirty bits. Where they are not configured, writing to
  * clear_refs succeeds all the same; and who else uses them (CRIU) would lose
@@ -66,7 +67,7 @@ struct scan {
 
 enum {
 	USER_MODE_ONLY = 1, /* what anybody may have */
-	UFFD = 0xaa, /* the API, by its number */
+	UFFD = 0xaa,	    /* the API, by its number */
 	WP_ASYNC = 1 << 15,
 	REGISTER_WP = 1 << 1,
 	PROTECT_WP = 1 << 0,
@@ -79,7 +80,7 @@ enum {
 	REGIONS = 128, /* for one call */
 };
 
-const char *writetrack_refuse;
+enum writetrack_result writetrack_refuse;
 
 size_t writetrack_read(void *to, uintptr_t from, size_t n)
 {
@@ -109,8 +110,7 @@ bool writetrack_each(const struct writetrack *t, enum writetrack_which which,
 			.mask = same ? IS_WATCHED | IS_WRITTEN : 0,
 			.anyof_mask = same ? 0 : IS_PRESENT | IS_SWAPPED,
 			.return_mask = IS_PRESENT};
-		long n = sys3(
-			SYS_ioctl, t->pagemap.fd, PAGEMAP_SCAN_IOCTL, &a);
+		long n = sys3(SYS_ioctl, t->pagemap.fd, PAGEMAP_SCAN_IOCTL, &a);
 
 		if (sys_failed(n) || a.walk_end <= lo)
 			return false;
@@ -131,8 +131,17 @@ static void protect(void *arg, uintptr_t lo, uintptr_t hi)
 	struct protection *p = arg;
 	struct uffd_protect a = {{lo, hi - lo}, PROTECT_WP};
 
-	p->failed |= sys_failed(sys3(
-		SYS_ioctl, p->t->uffd.fd, UFFDIO_WRITEPROTECT_IOCTL, &a));
+	p->failed |= sys_failed(
+		sys3(SYS_ioctl, p->t->uffd.fd, UFFDIO_WRITEPROTECT_IOCTL, &a));
+}
+
+bool writetrack_again(const struct writetrack *t, uintptr_t lo, uintptr_t hi)
+{
+	struct protection p = {t, !ownfd_valid(&t->uffd)};
+
+	if (!p.failed)
+		protect(&p, lo, hi);
+	return !p.failed;
 }
 
 static void unwatch(const struct writetrack *t, uintptr_t lo, uintptr_t hi)
@@ -147,9 +156,8 @@ bool writetrack_watch(struct writetrack *t, uintptr_t lo, uintptr_t hi)
 	struct uffd_register r = {{lo, hi - lo}, REGISTER_WP, 0};
 	struct protection p = {t, false};
 
-	if (!ownfd_valid(&t->uffd) ||
-		sys_failed(sys3(
-			SYS_ioctl, t->uffd.fd, UFFDIO_REGISTER_IOCTL, &r)))
+	if (!ownfd_valid(&t->uffd) || sys_failed(sys3(SYS_ioctl, t->uffd.fd,
+					      UFFDIO_REGISTER_IOCTL, &r)))
 		return false;
 	t->lo = t->hi ? MIN(t->lo, lo) : lo;
 	t->hi = MAX(t->hi, hi);
@@ -163,19 +171,19 @@ bool writetrack_watch(struct writetrack *t, uintptr_t lo, uintptr_t hi)
 
 /* -------- the beginning and the end -------- */
 
-static const char *open_both(struct writetrack *t)
+static enum writetrack_result open_both(struct writetrack *t)
 {
 	struct uffd_api a = {UFFD, WP_ASYNC, 0};
 
-	t->uffd = ownfd_adopt(sys1(SYS_userfaultfd,
-		O_CLOEXEC | O_NONBLOCK | USER_MODE_ONLY));
+	t->uffd = ownfd_adopt(
+		sys1(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | USER_MODE_ONLY));
 	if (t->uffd.fd < 0)
-		return "userfaultfd is refused";
+		return WRITETRACK_REFUSED;
 	if (sys_failed(sys3(SYS_ioctl, t->uffd.fd, UFFDIO_API_IOCTL, &a)))
-		return "the kernel does not track writes";
+		return WRITETRACK_OLD;
 	t->pagemap = ownfd_adopt(sys4(SYS_openat, AT_FDCWD,
 		"/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0));
-	return t->pagemap.fd < 0 ? "/proc/self/pagemap can't be read" : NULL;
+	return t->pagemap.fd < 0 ? WRITETRACK_NO_PAGEMAP : WRITETRACK_OK;
 }
 
 static void note(void *first, uintptr_t lo, uintptr_t hi)
@@ -195,17 +203,16 @@ static bool try_out(struct writetrack *t, volatile char *p)
 	if (!writetrack_watch(t, lo, lo + (size_t)2 * OS_PAGE))
 		return false;
 	p[0] = 2;
-	return writetrack_each(t, WRITETRACK_SAME, lo,
-		       lo + (size_t)2 * OS_PAGE, note, same) &&
-		same[0] == lo + OS_PAGE &&
-		same[1] == lo + (size_t)2 * OS_PAGE &&
-		writetrack_read(&copy, lo, sizeof(copy)) == sizeof(copy) &&
-		copy == 2;
+	return writetrack_each(t, WRITETRACK_SAME, lo, lo + (size_t)2 * OS_PAGE,
+		       note, same) &&
+	       same[0] == lo + OS_PAGE && same[1] == lo + (size_t)2 * OS_PAGE &&
+	       writetrack_read(&copy, lo, sizeof(copy)) == sizeof(copy) &&
+	       copy == 2;
 }
 
-const char *writetrack_begin(struct writetrack *t)
+enum writetrack_result writetrack_begin(struct writetrack *t)
 {
-	const char *why;
+	enum writetrack_result r;
 	char *p;
 
 	*t = (struct writetrack)WRITETRACK_NONE;
@@ -213,17 +220,17 @@ const char *writetrack_begin(struct writetrack *t)
 		return writetrack_refuse;
 	p = sysmem_map(NULL, (size_t)2 * OS_PAGE, SYS_GC);
 	if (!p)
-		return "no memory";
-	why = open_both(t);
-	if (!why && !try_out(t, p))
-		why = "the kernel does not tell what was written";
+		return WRITETRACK_NO_MEMORY;
+	r = open_both(t);
+	if (r == WRITETRACK_OK && !try_out(t, p))
+		r = WRITETRACK_FAILED;
 	if (t->hi)
 		unwatch(t, (uintptr_t)p, (uintptr_t)p + (size_t)2 * OS_PAGE);
 	t->lo = t->hi = 0;
 	sysmem_unmap(p, (size_t)2 * OS_PAGE, SYS_GC);
-	if (why)
+	if (r != WRITETRACK_OK)
 		writetrack_end(t, false);
-	return why;
+	return r;
 }
 
 void writetrack_end(struct writetrack *t, bool forked)

@@ -33,9 +33,11 @@ Every program runs once in each mode:
     exit         GOSTAT_LEAKCHECK=exit
     find         the program asks gostat_find_leaks() before, three times
     stw          the same, with a stopped world instead of a snapshot
+    parts        the same as find, as where the process can't be copied
     strict       as exit, with GOSTAT_ROOTS=strict
     reclaim      no check, but cycles that free what they find: what is not
                  leaked must stay as it is
+    reclaimparts the same, without copies
 
 The verdict and the three answers must be the truth; nothing else may be
 written, and the report must have the shape that is documented.
@@ -56,8 +58,11 @@ MODES = {
     "exit": {},
     "find": {"TRUTH_FOUND": "found"},
     "stw": {"TRUTH_FOUND": "found", "GODEBUG": "gcstoptheworld=1"},
+    "parts": {"TRUTH_FOUND": "found", "GODEBUG": "gcnocopy=1"},
     "strict": {"GOSTAT_ROOTS": "strict"},
     "reclaim": {"GOSTAT_GC": "reclaim", "TRUTH_RECLAIM": "1"},
+    "reclaimparts": {"GOSTAT_GC": "reclaim", "TRUTH_RECLAIM": "1",
+                     "GODEBUG": "gcnocopy=1"},
 }
 SKIP = 77
 LIMIT = 60  # seconds for one run: none takes one
@@ -193,7 +198,7 @@ def environment(args, folder, truth, mode):
     env = dict(os.environ, LD_PRELOAD=args.lib, GOSTAT_LEAKCHECK="exit",
                GOSTAT_LEAKCHECK_OUT=f"{folder}/report-%p-%t-%n")
     env.pop("LSAN_OPTIONS", None)
-    if mode == "reclaim":
+    if "TRUTH_RECLAIM" in MODES[mode]:
         del env["GOSTAT_LEAKCHECK"], env["GOSTAT_LEAKCHECK_OUT"]
     for key, value in MODES[mode].items():
         env[key] = f"{folder}/{value}" if key == "TRUTH_FOUND" else value
@@ -225,7 +230,7 @@ def run(args, program, truth, mode):
             raise Wrong(f"still there after {LIMIT} s") from None
         if child.returncode == SKIP:
             return False
-        if mode == "reclaim":
+        if "TRUTH_RECLAIM" in MODES[mode]:
             expect("exit status, stderr", (child.returncode, err),
                    (int(truth.get("status", 0)), b""))
             return True
@@ -244,12 +249,12 @@ def run(args, program, truth, mode):
 
 
 def applies(truth, mode):
-    if mode == "reclaim" and (truth["reports"] != "clean" or
+    if "TRUTH_RECLAIM" in MODES[mode] and (truth["reports"] != "clean" or
                               "/" in truth.get("children", "") or
                               {"suppressed", "reclaim"} & truth.keys() or
                               "LSAN_OPTIONS" in truth["env"]):
         return False
-    also = {"reclaim": "find"}
+    also = {"reclaim": "find", "parts": "find", "reclaimparts": "find"}
     modes = truth.get("modes", mode).split(",")
     return mode in modes or also.get(mode) in modes
 

@@ -13,10 +13,14 @@ run "$BIN/gc" both
 run "$BIN/gc" final
 GODEBUG=gcstoptheworld=1 run "$BIN/gc" leaks
 GODEBUG=gcstoptheworld=1 run "$BIN/gc" both
+GODEBUG=gcnocopy=1 run "$BIN/gc" leaks
+GODEBUG=gcnocopy=1 run "$BIN/gc" both
 
 # Cycles under allocation by eight threads, and between forks.
 run "$BIN/gc" storm
+GODEBUG=gcnocopy=1 run "$BIN/gc" storm
 run "$BIN/gc" forks
+GODEBUG=gcnocopy=1 run "$BIN/gc" forks
 
 # Reclaiming: nothing in use goes, all else does, by itself too.
 export GOSTAT_GC=reclaim
@@ -24,6 +28,9 @@ GOGC=off run "$BIN/gc" reclaim
 run "$BIN/gc" paced
 GOGC=25 run "$BIN/gc" litter
 GOGC=off GODEBUG=gcstoptheworld=1 run "$BIN/gc" reclaim
+GOGC=off GODEBUG=gcnocopy=1 run "$BIN/gc" reclaim
+GODEBUG=gcnocopy=1 run "$BIN/gc" paced
+GOGC=25 GODEBUG=gcnocopy=1 run "$BIN/gc" litter
 unset GOSTAT_GC
 
 # Go's line for each cycle.
@@ -34,8 +41,9 @@ GODEBUG=gctrace=1 run "$BIN/gc" figures 2>err
 # Collected or not, the same output.
 same() {
 	"$@" >plain 2>/dev/null </dev/null || :
-	for how in "GOGC=50" "GOSTAT_GC=reclaim GOGC=25"; do
-		env LD_PRELOAD="$LIB" $how GODEBUG=gctrace=1 timeout 100 "$@" \
+	for how in "GOGC=50" "GOSTAT_GC=reclaim GOGC=25" \
+		"GOSTAT_GC=reclaim GOGC=25 GODEBUG=gctrace=1,gcnocopy=1"; do
+		env LD_PRELOAD="$LIB" GODEBUG=gctrace=1 $how timeout 100 "$@" \
 			>log 2>err </dev/null || :
 		cmp -s plain log || fail "$how $*: other output"
 		[ "$(grep -c '^gc ' err)" -ge 1 ] || fail "$how $*: no cycles"

@@ -13,6 +13,7 @@
 #include "gc/gcpace.h"
 #include "gc/gcstats.h"
 #include "gc/snapshot.h"
+#include "os/writetrack.h"
 #include "support/random.h"
 #include "support/run.h"
 
@@ -222,6 +223,167 @@ START_TEST(test_reclaim)
 }
 END_TEST
 
+/* As where no copy can be made: with two stops where the kernel helps. */
+START_TEST(test_parts)
+{
+	set("GODEBUG=gcnocopy=1");
+	finds_leaks();
+}
+END_TEST
+
+START_TEST(test_parts_reclaim)
+{
+	char *env[] = {"GODEBUG=gcnocopy=1", "GOSTAT_GC=reclaim", NULL};
+
+	options_parse(env, false);
+	gc_init();
+	reclaims();
+}
+END_TEST
+
+START_TEST(test_parts_refused)
+{
+	set("GODEBUG=gcnocopy=1");
+	writetrack_refuse = WRITETRACK_OLD;
+	finds_leaks(); /* in place */
+}
+END_TEST
+
+static bool no_parts(void)
+{
+	struct writetrack t;
+	enum writetrack_result r = writetrack_begin(&t);
+
+	writetrack_end(&t, false);
+	if (r != WRITETRACK_OK)
+		printf("skipped: writes can't be tracked (%d)\n", (int)r);
+	return r != WRITETRACK_OK;
+}
+
+/*
+ * Threads that change what they have, all the time: chains that are cut and
+ * joined, moved from hand to hand, so that a marker sees each link in one place
+ * or the other, or in neither. Every link has a number that must not change.
+ */
+enum { MOVERS = 3, LINKS = 400, CYCLES = 25 };
+
+struct link {
+	struct link *next;
+	uint64_t number, check;
+};
+
+static struct link *hand[MOVERS + 1];
+static pthread_mutex_t hands = PTHREAD_MUTEX_INITIALIZER;
+static uint32_t moving, moved;
+
+static struct link *new_link(uint64_t number)
+{
+	struct link *l = heap_malloc(sizeof(*l) + number % 300);
+
+	*l = (struct link){NULL, number, ~number};
+	return l;
+}
+
+static void check_chain(const struct link *l)
+{
+	for (; l; l = l->next)
+		MUST_EQ(l->check, ~l->number);
+}
+
+static void *mover(void *arg)
+{
+	uint64_t x = 88172645463325252u + (uintptr_t)arg, turn = 0;
+	struct link *mine = NULL;
+
+	/* relaxed: a test's switch. */
+	while (__atomic_load_n(&moving, __ATOMIC_RELAXED)) {
+		struct link *l;
+		int k;
+
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		k = (int)(x >> 20) % (MOVERS + 1);
+		/* Take the first link of some hand, put it into another. */
+		pthread_mutex_lock(&hands);
+		l = hand[k];
+		if (l)
+			hand[k] = l->next;
+		pthread_mutex_unlock(&hands);
+		if (l) {
+			MUST_EQ(l->check, ~l->number);
+			l->next = mine;
+			mine = l;
+		}
+		if (turn++ % 3 == 0) { /* as a new one */
+			l = mine;
+			mine = l ? l->next : NULL;
+			if (l) {
+				struct link *copy = new_link(l->number);
+
+				heap_free(l);
+				pthread_mutex_lock(&hands);
+				k = (int)(x >> 40) % (MOVERS + 1);
+				copy->next = hand[k];
+				hand[k] = copy;
+				pthread_mutex_unlock(&hands);
+			}
+		}
+		heap_malloc(16 + x % 200); /* lost at once */
+		__atomic_fetch_add(&moved, 1, __ATOMIC_RELAXED);
+		if (turn % 64 == 0)
+			usleep(100);
+	}
+	check_chain(mine);
+	return mine;
+}
+
+START_TEST(test_parts_moving)
+{
+	char *env[] = {"GODEBUG=gcnocopy=1", "GOSTAT_GC=reclaim", NULL};
+	pthread_t t[MOVERS];
+	uint64_t links = 0;
+
+	if (no_parts())
+		return;
+	options_parse(env, false);
+	gc_init();
+	gc_set_percent(-1);
+	for (uint64_t i = 0; i < LINKS; i++) {
+		struct link *l = new_link(i);
+
+		l->next = hand[i % 2];
+		hand[i % 2] = l;
+	}
+	__atomic_store_n(&moving, 1, __ATOMIC_RELAXED);
+	for (uintptr_t i = 0; i < MOVERS; i++)
+		ck_assert(!pthread_create(&t[i], NULL, mover, (void *)i));
+	for (int i = 0; i < CYCLES; i++) {
+		uint32_t before = __atomic_load_n(&moved, __ATOMIC_RELAXED);
+
+		ck_assert_ptr_null(gc_cycle(GC_FORCED, false));
+		while (__atomic_load_n(&moved, __ATOMIC_RELAXED) - before < 100)
+			usleep(100);
+	}
+	__atomic_store_n(&moving, 0, __ATOMIC_RELAXED);
+	for (int i = 0; i < MOVERS; i++) {
+		void *mine;
+
+		pthread_join(t[i], &mine);
+		for (struct link *l = mine; l; l = l->next)
+			links++;
+	}
+	for (int i = 0; i <= MOVERS; i++) {
+		check_chain(hand[i]);
+		for (struct link *l = hand[i]; l; l = l->next)
+			links++;
+	}
+	ck_assert_uint_eq(links, LINKS);
+	/* What was lost before a cycle has been reclaimed by some. */
+	ck_assert_uint_gt(stats().reclaimed_objects, 1000);
+}
+END_TEST
+
 /* -------- steps -------- */
 
 static const char *finish(void)
@@ -246,6 +408,42 @@ START_TEST(test_steps)
 	ck_assert(is_rest(leaked()));
 	ck_assert_uint_eq(stats().cycles[GC_HEAP][GC_COMPLETED], 1);
 	ck_assert_uint_eq(stats().numforced, 0);
+}
+END_TEST
+
+/* A cycle by parts is under way: fork, and the end of the process. */
+START_TEST(test_parts_amid)
+{
+	const char *error;
+	int status, pid;
+
+	if (no_parts())
+		return;
+	set("GODEBUG=gcnocopy=1");
+	make_graph();
+	ck_assert_int_eq(gc_begin(GC_FORCED, true, &error), GC_RUNNING);
+	ck_assert_int_eq(gc_begin(GC_FORCED, true, &error), GC_BUSY);
+	gc_abandon(); /* there is nothing to kill */
+	gc_prefork();
+	pid = fork();
+	if (pid == 0) {
+		gc_postfork_child();
+		if (gc_cycle(GC_FORCED, true))
+			_exit(2);
+		if (!is_rest(leaked()))
+			_exit(3);
+		if (gc_begin(GC_FORCED, true, &error) != GC_RUNNING)
+			_exit(4);
+		_exit(gc_cycle(GC_EXIT, true) ? 5
+			: is_rest(leaked()) ? 7 : 6);
+	}
+	gc_postfork_parent();
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 7);
+	ck_assert_ptr_null(finish());
+	ck_assert(is_rest(leaked()));
+	ck_assert_uint_eq(stats().cycles[GC_FORCED][GC_COMPLETED], 1);
 }
 END_TEST
 
@@ -489,11 +687,17 @@ START_TEST(test_put_off)
 	set("GOGC=100");
 	big = heap_malloc(80 << 20); /* too large to be marked in place */
 	snapshot_refuse = EAGAIN;
+	writetrack_refuse = WRITETRACK_OLD;
 	ck_assert(gc_due(&reason, &again));
-	ck_assert_ptr_nonnull(gc_cycle(reason, false));
+	ck_assert_str_eq(gc_cycle(reason, false),
+		"the process can't be copied, its heap is large, and the "
+		"kernel does not track writes");
 	ck_assert_uint_eq(stats().cycles[GC_HEAP][GC_REFUSED], 1);
 	ck_assert(!gc_due(&reason, &again));
 	ck_assert_uint_ge(gcpace_goal(), 160 << 20);
+	writetrack_refuse = WRITETRACK_OK;
+	if (!no_parts())
+		ck_assert_ptr_null(gc_cycle(reason, false));
 	snapshot_refuse = 0;
 	ck_assert_ptr_null(gc_cycle(GC_FORCED, false));
 	heap_free(big);
@@ -550,6 +754,11 @@ int main(void)
 	tcase_add_test(t, test_refused);
 	tcase_add_test(t, test_off);
 	tcase_add_test(t, test_reclaim);
+	tcase_add_test(t, test_parts);
+	tcase_add_test(t, test_parts_reclaim);
+	tcase_add_test(t, test_parts_refused);
+	tcase_add_test(t, test_parts_moving);
+	tcase_add_test(t, test_parts_amid);
 	tcase_add_test(t, test_steps);
 	tcase_add_test(t, test_abandon);
 	tcase_add_test(t, test_fork);
