@@ -52,7 +52,7 @@ API int __libc_mallopt(int param, int value) SAME_AS(mallopt);
 static uint64_t free_slots(const struct heapstats *h, unsigned r)
 {
 	uint64_t live = h->of[r].mallocs - h->of[r].frees;
-	uint64_t all = r < NSIZECLASS ? h->of[r].nspans * sizeclasses[r].nelems
+	uint64_t all = r < NSIZECLASS ? h->of[r].nslots
 				      : live + h->of[r].cached;
 
 	return all - MIN(all, live);

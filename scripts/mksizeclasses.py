@@ -10,7 +10,9 @@ but is never used: its slots are not 16-byte aligned.
 
 Span sizes are our own: a span holds 64 objects or 128 KiB, whichever is less,
 so that one visit to the page heap is shared by many objects. Bigger spans
-would be harder to empty again.
+would be harder to empty again. While a class is small its spans are shorter,
+down to Go's own length: 68 classes of which a program uses a little each would
+hold megabytes otherwise.
 """
 PAGE = 8192
 MAX_SMALL = 32768
@@ -74,13 +76,14 @@ def magic(size):
 def rows():
     sizes = go_sizes()
     assert len(sizes) == 68 and sizes[-1] == MAX_SMALL, (len(sizes), sizes)
-    out = [(0, 0, 0, 0, 1)]
+    out = [(0, 0, 0, 0, 0, 1)]
     for s in sizes[1:]:
         n = our_pages(s)
         for k in range(n * PAGE // s):
             for off in (k * s, k * s + s - 1):
                 assert (off * magic(s)) >> 32 == k, (s, off)
-        out.append((s, n, n * PAGE // s, magic(s), min(s & -s, PAGE)))
+        out.append((s, n, go_span(s) // PAGE, n * PAGE // s, magic(s),
+                    min(s & -s, PAGE)))
     return out
 
 
@@ -101,11 +104,12 @@ HEAD = """/* SPDX-License-Identifier: MIT */
 #include <stdint.h>
 
 /*
- * class  bytes   span  objects   tail  waste%   align"""
+ * class  bytes   span  least  objects   tail  waste%   align"""
 
 TYPES = """ *
- * waste: the worst case, every object one byte larger than the class below,
- * tail included. Class 3 is never used.
+ * least: what a class begins with; its spans grow as it does. waste: the worst
+ * case in a whole span, every object one byte larger than the class below, tail
+ * included. Class 3 is never used.
  */
 enum {
 	NSIZECLASS = 68,   /* class 0: no small object */
@@ -115,8 +119,9 @@ enum {
 
 struct sizeclass {
 	uint32_t size;	 /* bytes of a slot */
-	uint32_t npages; /* of a span */
-	uint32_t nelems; /* slots in a span */
+	uint32_t npages; /* of the longest span */
+	uint32_t least;	 /* pages of the shortest one */
+	uint32_t nelems; /* slots in the longest */
 	uint32_t magic;	 /* (offset * magic) >> 32 == offset / size */
 	uint32_t align;	 /* natural alignment of every slot */
 };
@@ -128,14 +133,15 @@ def main():
     t = rows()
     print(HEAD)
     for c in range(1, 68):
-        s, n, k, _, a = t[c]
+        s, n, least, k, _, a = t[c]
         below = t[c - 1][0] if c != 4 else t[2][0]
         tail = n * PAGE - k * s
         waste = (k * (s - below - 1) + tail) / (n * PAGE) * 100
-        print(f" * {c:5} {s:6} {n*PAGE:6} {k:8} {tail:6} {waste:7.2f} {a:7}")
+        print(f" * {c:5} {s:6} {n*PAGE:6} {least*PAGE:6} {k:8} {tail:6} "
+              f"{waste:7.2f} {a:7}")
     print(TYPES)
     for r in t:
-        print("\t{%d, %d, %d, 0x%xu, %d}," % r)
+        print("\t{%d, %d, %d, %d, 0x%xu, %d}," % r)
     print("};\n")
     for name, step, count, what in (
             ("class_by_8", 8, 129, "(size + 7) / 8, to 1024"),

@@ -31,8 +31,9 @@
  * Invariants, walked by mcentral_check():
  *   C1  a span is listed if and only if nfree >= its threshold, except that a
  *       listed span stays until its last free slot is taken;
- *   C2  out == sum over the class's spans of nelems - nfree;
- *   C3  at most one listed span is empty;
+ *   C2  out == sum over the class's spans of nelems - nfree; nspans, npages
+ *       and nslots are sums over them too;
+ *   C3  at most one listed span is empty, none of a sampled class;
  *   C4  batched is the number of objects in batch[0..nbatches).
  *
  * Locks: c->lock (LOCK_MCENTRAL); mheap.lock is taken under it when a span is
@@ -90,6 +91,31 @@ static void list_front(struct mcentral *c, struct mspan *s)
 	s->listed = true;
 }
 
+/* A span joins (1) or leaves (-1) the class. */
+static void count_span(struct mcentral *c, const struct mspan *s, uint64_t n)
+{
+	own_add(&c->nspans, n);
+	own_add(&c->npages, n * s->npages);
+	own_add(&c->nslots, n * s->nelems);
+}
+
+/*
+ * Pages of the next span: a quarter of what the class has. Of 68 classes most
+ * are used a little; each with a span of 64 objects they hold megabytes.
+ */
+static size_t span_pages(const struct mcentral *c)
+{
+	const struct sizeclass *k = &sizeclasses[class_of(c)];
+	size_t n = c->npages / 4 / k->least * k->least;
+
+	/* Few objects are ever in them: no room for a second one. */
+	if (is_sampled(c))
+		return (k->size + PAGE_SIZE - 1) >> PAGE_SHIFT;
+	if (n + k->least > k->npages)
+		return k->npages;
+	return MAX(n, (size_t)k->least);
+}
+
 /* A span with a free slot, from the list or new. Under c->lock. */
 static struct mspan *next_span(struct mcentral *c)
 {
@@ -97,10 +123,10 @@ static struct mspan *next_span(struct mcentral *c)
 
 	if (s)
 		return s;
-	s = mheap_alloc_small(class_of(c), is_sampled(c));
+	s = mheap_alloc_small(class_of(c), span_pages(c), is_sampled(c));
 	if (!s)
 		return NULL;
-	own_add(&c->nspans, 1);
+	count_span(c, s, 1);
 	c->nempty++;
 	list_front(c, s);
 	return s;
@@ -242,10 +268,10 @@ static uint32_t slot_of(const struct mspan *s, uintptr_t p)
 static struct mspan *came_back(struct mcentral *c, struct mspan *s)
 {
 	if (s->nfree == s->nelems) {
-		if (c->nempty > 0) {
+		if (c->nempty > 0 || is_sampled(c)) {
 			if (s->listed)
 				unlist(c, s);
-			own_add(&c->nspans, -1);
+			count_span(c, s, -1);
 			return s;
 		}
 		c->nempty++;
@@ -438,7 +464,7 @@ void mcentral_reinit_locks(void)
 
 /* What the spans of a class add up to. */
 struct sums {
-	uint64_t nspans, out, empty, listed;
+	uint64_t nspans, npages, nslots, out, empty, listed;
 };
 
 static void check_span(const struct mspan *s, struct sums *sum)
@@ -452,6 +478,8 @@ static void check_span(const struct mspan *s, struct sums *sum)
 		INVARIANT(!(s->freebits[s->nwords - 1] >> s->nelems % 64));
 	INVARIANT(s->listed ? s->nfree > 0 : s->nfree < (s->nelems + 7u) / 8);
 	sum->nspans++;
+	sum->npages += s->npages;
+	sum->nslots += s->nelems;
 	sum->out += s->nelems - s->nfree;
 	sum->empty += s->nfree == s->nelems;
 	sum->listed += s->listed;
@@ -470,7 +498,8 @@ static void check_class(const struct mcentral *c, const struct sums *sum)
 		batched += c->batch[k].n;
 	INVARIANT(batched == c->batched && listed == sum->listed);
 	INVARIANT(sum->out == c->out && sum->nspans == c->nspans);
-	INVARIANT(sum->empty == c->nempty && c->nempty <= 1);
+	INVARIANT(sum->npages == c->npages && sum->nslots == c->nslots);
+	INVARIANT(sum->empty == c->nempty && c->nempty <= !is_sampled(c));
 }
 
 void mcentral_check(void)

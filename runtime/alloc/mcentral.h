@@ -10,7 +10,7 @@ struct mcentral {
 	struct mspan *head, *tail; /* partial: spans worth taking from */
 	size_t nempty;		   /* of them without an object out */
 	/* For snapshots, written under lock. */
-	uint64_t nspans;
+	uint64_t nspans, npages, nslots; /* of all spans together */
 	uint64_t out; /* slots not in spans: program, magazines, batches */
 	uint64_t batched; /* of them in batches */
 	struct batch *batch; /* MAX_BATCHES, once one was needed */

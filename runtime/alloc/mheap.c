@@ -224,26 +224,27 @@ static void look_at_goal(void)
 		mheap.on_goal();
 }
 
-struct mspan *mheap_alloc_small(unsigned sizeclass, bool sampled)
+struct mspan *mheap_alloc_small(unsigned sizeclass, size_t npages, bool sampled)
 {
 	const struct sizeclass *c = &sizeclasses[sizeclass];
-	unsigned nwords = (c->nelems + 63) / 64;
+	unsigned nelems = (unsigned)(npages * PAGE_SIZE / c->size);
+	unsigned nwords = (nelems + 63) / 64;
 	struct mspan *s;
 
 	lock(&mheap.lock);
-	s = alloc_span(c->npages, 1, nwords);
+	s = alloc_span(npages, 1, nwords);
 	if (s) {
 		s->state = MSPAN_SMALL;
 		s->sizeclass = (uint8_t)sizeclass;
 		s->elemsize_small = c->size;
 		s->magic = c->magic;
-		s->nelems = (uint16_t)c->nelems;
+		s->nelems = (uint16_t)nelems;
 		s->nfree = s->nelems;
 		s->sampled = sampled;
 		memset(s->freebits, 0xff, nwords * sizeof(uint64_t));
-		if (c->nelems % 64)
+		if (nelems % 64)
 			s->freebits[nwords - 1] =
-				((uint64_t)1 << c->nelems % 64) - 1;
+				((uint64_t)1 << nelems % 64) - 1;
 		if (!objinfo_attach(s)) {
 			take_back(s);
 			s = NULL;

@@ -72,11 +72,12 @@ bool mheap_init(void);
 HIDDEN void mheap_on_start(void) __attribute__((weak));
 
 /*
- * A span of a size class with every slot free, or NULL when the kernel or a
- * limit refuses. sampled: frees of its objects take the slow path. Context:
- * mheap.lock not held.
+ * A span of a size class with every slot free, npages long: room for an object,
+ * at most what the class says. NULL when the kernel or a limit refuses. sampled:
+ * frees of its objects take the slow path. Context: mheap.lock not held.
  */
-struct mspan *mheap_alloc_small(unsigned sizeclass, bool sampled);
+struct mspan *mheap_alloc_small(
+	unsigned sizeclass, size_t npages, bool sampled);
 
 /*
  * One large object of npages pages at a multiple of align pages. Its pages

@@ -38,17 +38,18 @@ uint8_t objinfo_epoch;
 
 struct objinfo_hooks objinfo_hooks = {sampler_alloc, sampler_free};
 
-/* Arrays by size class: they have the length of the class's spans. */
+/* Arrays by length in eights of entries. */
 static struct arrays {
-	void *free[NSIZECLASS]; /* linked through the first word */
+	void *free[MAX_SLOTS / 8 + 1]; /* linked through the first word */
 	char *chunk;
 	size_t room;
 } arrays;
 
 bool objinfo_attach(struct mspan *s)
 {
-	size_t bytes = s->nelems * sizeof(struct objinfo);
-	void *p = arrays.free[s->sizeclass];
+	size_t eights = (s->nelems + 7) / 8;
+	size_t bytes = eights * 8 * sizeof(struct objinfo);
+	void *p = arrays.free[eights];
 
 	if (!s->sampled && !mheap.record_objects)
 		return true;
@@ -58,7 +59,7 @@ bool objinfo_attach(struct mspan *s)
 		return true;
 	}
 	if (p) {
-		arrays.free[s->sizeclass] = *(void **)p;
+		arrays.free[eights] = *(void **)p;
 	} else {
 		if (arrays.room < bytes) {
 			char *c = sysmem_map(NULL, CHUNK, SYS_OTHER);
@@ -93,8 +94,8 @@ void objinfo_detach(struct mspan *s)
 		for (uint32_t i = 0; i < s->nelems; i++)
 			gone(s, i);
 	if (s->info && s->state == MSPAN_SMALL) {
-		*(void **)s->info = arrays.free[s->sizeclass];
-		arrays.free[s->sizeclass] = s->info;
+		*(void **)s->info = arrays.free[(s->nelems + 7) / 8];
+		arrays.free[(s->nelems + 7) / 8] = s->info;
 	}
 	s->info = NULL;
 }

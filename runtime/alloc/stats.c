@@ -77,8 +77,10 @@ static uint64_t read_class(struct heapstats *h, unsigned r, uint64_t *cached)
 	for (unsigned k = 0; k < 2; k++) {
 		out += load_relaxed(&mcentral[k][r].out);
 		h->of[r].nspans += load_relaxed(&mcentral[k][r].nspans);
+		h->of[r].npages += load_relaxed(&mcentral[k][r].npages);
+		h->of[r].nslots += load_relaxed(&mcentral[k][r].nslots);
 	}
-	return MIN(out, h->of[r].nspans * sizeclasses[r].nelems);
+	return MIN(out, h->of[r].nslots);
 }
 
 static void sum_class(struct heapstats *h, unsigned r, uint64_t out,
@@ -98,8 +100,9 @@ static void sum_class(struct heapstats *h, unsigned r, uint64_t out,
 	c->frees = c->mallocs - live;
 	h->objects += live;
 	h->alloc += live * rec_bytes(r);
+	/* Spans may have come or gone since their slots were counted. */
 	h->inuse += r < NSIZECLASS
-		? c->nspans * sizeclasses[r].npages * PAGE_SIZE
+		? MAX(c->npages << PAGE_SHIFT, live * rec_bytes(r))
 		: out * rec_bytes(r);
 }
 

@@ -8,7 +8,7 @@
 struct heapstats {
 	struct heapstats_class {
 		uint64_t mallocs, frees; /* cumulative objects */
-		uint64_t nspans;	 /* small classes only */
+		uint64_t nspans, npages, nslots; /* small classes only */
 		uint64_t cached;	 /* in magazines: free for the program */
 	} of[NREC];			 /* [0]: large objects above MAX_RUN */
 	uint64_t mallocs, frees;	 /* of all sizes */

@@ -303,19 +303,14 @@ void heapview_block(const struct heapview *v, uint32_t at, struct hv_block *b)
 	b->nwords = v->mark_words[b->cls];
 	b->mark = w + 1;
 	b->scan = w + 1 + b->nwords;
-	b->nelems = 1;
 	if (b->cls == HV_MAPPING) {
 		b->base = v->map[page].lo;
 		b->size = v->map[page].hi - v->map[page].lo;
 		return;
 	}
 	b->base = v->base + (page << PAGE_SHIFT);
-	if (b->cls == HV_LARGE) {
-		b->size = mspan_bytes(arena_span(b->base));
-	} else {
-		b->size = v->size[b->cls];
-		b->nelems = (uint16_t)sizeclasses[b->cls].nelems;
-	}
+	b->size = b->cls == HV_LARGE ? mspan_bytes(arena_span(b->base))
+				     : v->size[b->cls];
 }
 
 bool heapview_first(const struct heapview *v, struct hv_block *b)
@@ -355,7 +350,7 @@ void heapview_unmarked(
 static void check_block(const struct hv_block *b, const struct mspan *s)
 {
 	INVARIANT(s && s->base == b->base && mspan_elemsize(s) == b->size);
-	INVARIANT(s->nelems == b->nelems);
+	INVARIANT(s->nelems <= b->nwords * 64u);
 	for (unsigned i = 0; i < b->nwords; i++)
 		INVARIANT(!(b->scan[i] & ~b->mark[i]));
 	for (unsigned i = 0; i < b->nwords * 64u; i++) {

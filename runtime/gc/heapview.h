@@ -59,7 +59,6 @@ struct hv_block {
 	uint32_t at; /* its index in word[] */
 	uint8_t cls;
 	uint8_t nwords; /* of mark, and of scan */
-	uint16_t nelems;
 	uintptr_t base;
 	size_t size;	/* of an object */
 	uint64_t *mark; /* 1: reached, or no object */

@@ -55,8 +55,7 @@ static void read_class(struct metrics_class *c, const struct heapstats *h,
 	c->frees += h->of[r].frees;
 	c->live_bytes += live * rec_bytes(r);
 	if (r < NSIZECLASS)
-		c->inuse_bytes += h->of[r].nspans * sizeclasses[r].npages *
-			PAGE_SIZE;
+		c->inuse_bytes += h->of[r].npages << PAGE_SHIFT;
 }
 
 /* What the heap profile has counted, all its buckets together. */

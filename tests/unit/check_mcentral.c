@@ -108,7 +108,9 @@ static void check_counts(void)
 
 		MUST_EQ(m->out - m->batched, held[c].n);
 		MUST(m->nempty <= 1);
-		MUST(m->out <= m->nspans * sizeclasses[c].nelems);
+		MUST(m->out <= m->nslots && m->nspans <= m->npages);
+		MUST(m->nslots * sizeclasses[c].size <=
+			m->npages << PAGE_SHIFT);
 	}
 }
 
@@ -186,7 +188,9 @@ START_TEST(hysteresis)
 	magazine_init(&m, MAG_MAX);
 	ck_assert(mheap_init());
 	for (unsigned c = 1; c < NSIZECLASS; c++) {
-		unsigned nelems = sizeclasses[c].nelems, k = 0;
+		unsigned nelems = sizeclasses[c].least * PAGE_SIZE /
+			sizeclasses[c].size;
+		unsigned k = 0;
 		struct held *h = &held[c];
 		struct mspan *s;
 
@@ -230,17 +234,50 @@ START_TEST(empty_spans)
 
 		for (; held[c].n < n;)
 			refill(&m, c, MIN(n - held[c].n, (size_t)MAG_MAX));
-		ck_assert_uint_eq(spans_of(c), 5);
+		ck_assert_uint_ge(spans_of(c), 5);
 		while (held[c].n)
 			flush(&m, &r, c, 1 + rng_below(&r, MAG_MAX), false);
 		ck_assert_uint_eq(spans_of(c), 1);
-		ck_assert_uint_eq(mheap.pages_inuse - page,
-			sizeclasses[c].npages);
+		ck_assert_uint_eq(
+			mheap.pages_inuse - page, mcentral[0][c].npages);
+		ck_assert_uint_le(mcentral[0][c].npages, sizeclasses[c].npages);
 		ck_assert_uint_eq(mcentral[0][c].nempty, 1);
 		/* And serves again. */
 		refill(&m, c, 1);
 		ck_assert_uint_eq(spans_of(c), 1);
 		ck_assert_uint_eq(mcentral[0][c].nempty, 0);
+	}
+	mcentral_check();
+}
+END_TEST
+
+/* The first span of a class is short, none is longer than the table says. */
+START_TEST(spans_grow)
+{
+	struct magazine m;
+
+	magazine_init(&m, MAG_MAX);
+	ck_assert(mheap_init());
+	for (unsigned c = 1; c < NSIZECLASS; c++) {
+		const struct sizeclass *k = &sizeclasses[c];
+		struct mcentral *central = &mcentral[0][c];
+		size_t last = 0;
+
+		refill(&m, c, 1);
+		ck_assert_uint_eq(central->npages, k->least);
+		while (last < k->npages) {
+			size_t before = central->npages, more;
+
+			refill(&m, c, 1);
+			more = central->npages - before;
+			if (more == 0)
+				continue;
+			MUST(more >= last && more <= k->npages);
+			MUST(more == k->npages || more % k->least == 0);
+			/* At most a quarter of the class is one empty span. */
+			MUST(more <= k->least || more <= before / 4 + k->least);
+			last = more;
+		}
 	}
 	mcentral_check();
 }
@@ -366,7 +403,8 @@ START_TEST(refusals)
 	magazine_init(&m, MAG_MAX);
 	ck_assert(mheap_init());
 	for (unsigned c = 1; c < NSIZECLASS; c++) {
-		size_t got = refill(&m, c, 1), nelems = sizeclasses[c].nelems;
+		size_t got = refill(&m, c, 1);
+		size_t nelems = mcentral[0][c].nslots;
 		struct mspan *s;
 		uint32_t index;
 
@@ -452,6 +490,7 @@ int main(void)
 	tcase_add_test(tc, random_batches);
 	tcase_add_test(tc, hysteresis);
 	tcase_add_test(tc, empty_spans);
+	tcase_add_test(tc, spans_grow);
 	tcase_add_test(tc, sampled);
 	tcase_add_test(tc, threads);
 	tcase_add_test(tc, refusals);

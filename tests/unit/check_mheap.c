@@ -74,7 +74,7 @@ static void check_new(struct held *h)
 {
 	const struct mspan *s = h->s;
 	const struct sizeclass *c = &sizeclasses[h->sizeclass];
-	size_t page = arena_page(s->base), bits = 0;
+	size_t page = arena_page(s->base), bits = 0, nelems;
 
 	MUST_EQ(s->npages, h->n);
 	MUST_EQ(s->base % PAGE_SIZE, 0);
@@ -97,12 +97,13 @@ static void check_new(struct held *h)
 			check_zero(h);
 		return;
 	}
-	MUST(s->state == MSPAN_SMALL && s->nelems == c->nelems);
-	MUST(s->nfree == c->nelems && mspan_elemsize(s) == c->size);
+	nelems = h->n * PAGE_SIZE / c->size;
+	MUST(s->state == MSPAN_SMALL && s->nelems == nelems);
+	MUST(s->nfree == nelems && mspan_elemsize(s) == c->size);
 	for (size_t i = 0; i < s->nwords * 64u; i++)
 		bits += mspan_isfree(s, (uint32_t)i);
-	MUST_EQ(bits, c->nelems);
-	MUST(mspan_isfree(s, c->nelems - 1u));
+	MUST_EQ(bits, nelems);
+	MUST(mspan_isfree(s, (uint32_t)nelems - 1));
 }
 
 static bool keep(struct mspan *s, size_t n, unsigned sizeclass, bool sampled)
@@ -130,9 +131,11 @@ static bool keep(struct mspan *s, size_t n, unsigned sizeclass, bool sampled)
 static bool alloc_small(struct rng *r)
 {
 	unsigned c = 1 + (unsigned)rng_below(r, NSIZECLASS - 1);
+	const struct sizeclass *k = &sizeclasses[c];
+	size_t npages = k->least + rng_below(r, k->npages - k->least + 1);
 	bool sampled = rng_below(r, 8) == 0;
 
-	return keep(mheap_alloc_small(c, sampled), sizeclasses[c].npages, c,
+	return keep(mheap_alloc_small(c, npages, sampled), npages, c,
 		sampled);
 }
 
@@ -424,7 +427,7 @@ START_TEST(max_heap)
 	ck_assert(!alloc_large(&r, 1, 1));
 	ck_assert(!alloc_large(&r, 1, 4));
 	for (unsigned c = 1; c < NSIZECLASS; c++)
-		ck_assert_ptr_null(mheap_alloc_small(c, c & 1));
+		ck_assert_ptr_null(mheap_alloc_small(c, sizeclasses[c].least, c & 1));
 	/* The pages behind it are free, the limit says no. */
 	give(nheld - 1);
 	ck_assert(alloc_large(&r, 1, 1));

@@ -95,6 +95,9 @@ START_TEST(spans_are_used)
 		ck_assert_uint_eq(k->nelems, bytes / k->size);
 		ck_assert_uint_le(k->nelems, MAX_SLOTS);
 		ck_assert_uint_le(tail * 100, bytes); /* 1 % */
+		for (uint32_t n = k->least; n < k->npages; n += k->least)
+			ck_assert_uint_le(
+				n * PAGE_SIZE % k->size * 8, n * PAGE_SIZE);
 		below = sizeclasses[c == 4 ? 2 : c - 1].size;
 		worst = tail + k->nelems * (k->size - below - 1);
 		/* Class 4 serves the requests of 3 as well. */
