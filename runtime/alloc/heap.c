@@ -120,6 +120,7 @@ static void *fetch(struct mcache *mc, unsigned r)
 	}
 	if (mc->cold[r].misses < UINT16_MAX)
 		mc->cold[r].misses++;
+	mcache_recede(mc);
 	s = mheap_alloc_large(r - NSIZECLASS + 1, 1, false);
 	return s ? (void *)s->base : NULL;
 }

@@ -38,6 +38,7 @@
 #include "alloc/mcache.h"
 #include "alloc/arena.h"
 #include "alloc/mcentral.h"
+#include "alloc/peak.h"
 #include "alloc/sampler.h"
 #include "alloc/tick.h"
 #include "base/fatal.h"
@@ -56,6 +57,8 @@ enum {
 	RUN_BUDGET_OWN = 1 << 20, /* in all magazines of one thread, always */
 	RUN_BUDGET_MIN = 4 << 20, /* in those of all threads: the heap in */
 	RUN_BUDGET_MAX = 32 << 20, /* use, but within these bounds */
+	RECEDE_BYTES = 16 << 10, /* a magazine of small objects may keep */
+	FIRST_BYTES = 32 << 10,	 /* in the first magazine of a class */
 	TRIM_MS = 1000,
 };
 
@@ -279,17 +282,19 @@ static bool set_cap(struct mcache *mc, unsigned r, unsigned cap)
 static bool grow(struct mcache *mc, unsigned r)
 {
 	unsigned cap = mc->cold[r].cap, max = max_cap(r);
-	unsigned first = r < NSIZECLASS ? MAG_MIN : 1;
+	size_t first = r < NSIZECLASS ? FIRST_BYTES / rec_bytes(r) : 1;
 
 	if (cap >= max)
 		return false;
-	return set_cap(mc, r, MIN(cap ? 2 * cap : first, max));
+	first = MIN(MAX(first, (size_t)1), (size_t)MAG_MIN);
+	return set_cap(mc, r, MIN(cap ? 2 * cap : (unsigned)first, max));
 }
 
 bool mcache_refill(struct mcache *mc, unsigned r)
 {
 	struct mcache_cold *cold = &mc->cold[r];
 
+	mcache_recede(mc);
 	cold->overflows = 0;
 	/* The second miss in a row shows that the magazine is too small. */
 	if (cold->cap == 0 || ++cold->misses >= 2)
@@ -380,6 +385,23 @@ static void idle(struct mcache *mc, unsigned r)
 	mcache_drain(mc, r, 0);
 	if (r >= NSIZECLASS && mc->cold[r].cap)
 		set_cap(mc, r, 0); /* out of the budget */
+}
+
+void mcache_recede(struct mcache *mc)
+{
+	uint32_t peaks = load_relaxed(&peak.count);
+
+	if (likely(mc->peaks == peaks))
+		return;
+	mc->peaks = peaks;
+	for (unsigned r = 1; r < NREC; r++) {
+		size_t depth = mcache_depth(&mc->rec[r]);
+
+		if (r >= NSIZECLASS)
+			idle(mc, r);
+		else if (depth * rec_bytes(r) > RECEDE_BYTES)
+			mcache_drain(mc, r, depth / 2);
+	}
 }
 
 void mcache_flush(struct mcache *mc)

@@ -69,6 +69,7 @@ struct mcache {
 	uint32_t ticks;		  /* while every malloc ticks */
 	uint64_t ticked_ms;	  /* last housekeeping */
 	uint64_t hurried;	  /* scavenge window of the last hurry */
+	uint32_t peaks;		  /* peak.count at the last recede */
 	uint64_t rng;		  /* xorshift state, for sampling */
 	uint64_t sampled_at;	  /* time-stamp counter at the last sample */
 	struct callstack *callstack; /* of its last sample */
@@ -153,6 +154,12 @@ void mcache_drain(struct mcache *mc, unsigned r, size_t keep);
 
 /* All of them; the mcache stays usable. */
 void mcache_flush(struct mcache *mc);
+
+/*
+ * A magazine is empty. If the heap has reached a new peak since the last time,
+ * free objects in large magazines go back, lest it grow for want of them.
+ */
+void mcache_recede(struct mcache *mc);
 
 /* Return the magazines that were not used since the last call. */
 void mcache_trim(struct mcache *mc, uint64_t now_ms);

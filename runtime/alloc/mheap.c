@@ -30,6 +30,7 @@
 #include "alloc/limits.h"
 #include "alloc/objinfo.h"
 #include "alloc/pagealloc.h"
+#include "alloc/peak.h"
 #include "alloc/runcache.h"
 #include "alloc/scavenge.h"
 #include "base/fatal.h"
@@ -143,6 +144,10 @@ static void took(size_t npages, size_t nscav)
 	own_add(&mheap.pages_scav, -nscav);
 	own_add(&mheap.pages_idle, -(npages - nscav));
 	own_add(&mheap.pages_inuse, npages);
+	if (unlikely(peak_reached())) {
+		empty_runcache(1, SIZE_MAX);
+		peak_settle(give_back(peak_excess()));
+	}
 	scavenge_took();
 	limits_took(nscav);
 	excess = limits_excess(nscav);

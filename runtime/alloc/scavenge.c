@@ -32,6 +32,7 @@
 #include "alloc/scavenge.h"
 #include "alloc/mcentral.h"
 #include "alloc/mheap.h"
+#include "alloc/peak.h"
 #include "base/atomics.h"
 #include "base/fatal.h"
 #include "base/options.h"
@@ -73,6 +74,7 @@ static void end_window(uint64_t now, size_t n)
 	n = n > RESERVE ? n - RESERVE : 0;
 	store_relaxed(&scav.backlog, MAX(scav.backlog, n));
 	scav.lowwater = mheap.pages_idle;
+	peak_forget();
 	store_relaxed(&scav.window_start, now);
 }
 

@@ -6,6 +6,7 @@
 #include "alloc/arena.h"
 #include "alloc/heap.h"
 #include "alloc/limits.h"
+#include "alloc/peak.h"
 #include "alloc/runcache.h"
 #include "alloc/scavenge.h"
 #include "os/sysmem.h"
@@ -176,6 +177,42 @@ START_TEST(test_runcache)
 }
 END_TEST
 
+/* What magazines and holes keep serves before the heap gets larger still. */
+START_TEST(test_peak)
+{
+	uint32_t peaks;
+	size_t held, scav;
+
+	fill();
+	for (size_t i = 0; i < BLOCKS; i++) /* holes of 1 MB */
+		if (i / 1000 % 2)
+			heap_free(block[i]);
+	/* Large objects that are free, in a magazine. */
+	for (size_t k = 0; k < 3; k++) {
+		void *p[8];
+
+		for (size_t i = 0; i < NELEM(p); i++)
+			p[i] = heap_malloc(10 * PAGE_SIZE);
+		for (size_t i = 0; i < NELEM(p); i++)
+			heap_free(p[i]);
+	}
+	held = mcache_depth(&mcache_self->rec[rec_of_run(10)]);
+	ck_assert_uint_gt(held, 1);
+	peaks = peak.count;
+	scav = mheap.scavenged_total;
+	usleep(50000); /* an allowance */
+	for (size_t k = 0; peak.count == peaks; k++) {
+		ck_assert_uint_lt(k, 4000);
+		ck_assert_ptr_nonnull(heap_malloc(3 * MIB));
+	}
+	ck_assert_uint_ge(peak.pages, mheap.pages_inuse + mheap.pages_idle);
+	ck_assert_uint_gt(mheap.scavenged_total, scav); /* holes went back */
+	ck_assert_ptr_nonnull(heap_malloc(12 * PAGE_SIZE)); /* a miss */
+	ck_assert_uint_eq(mcache_depth(&mcache_self->rec[rec_of_run(10)]), 0);
+	heap_check();
+}
+END_TEST
+
 static unsigned huge_blocks(void)
 {
 	unsigned n = 0;
@@ -221,6 +258,7 @@ int main(void)
 	tcase_add_test(tc, test_memory_limit);
 	tcase_add_test(tc, test_max_heap);
 	tcase_add_test(tc, test_runcache);
+	tcase_add_test(tc, test_peak);
 	tcase_add_test(tc, test_hugepage);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);
