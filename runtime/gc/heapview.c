@@ -87,13 +87,15 @@ static uint64_t head(unsigned cls, uint64_t page)
 	return page << HV_HEAD_PAGE | (uint64_t)cls << HV_HEAD_CLASS;
 }
 
-static void add_large(struct heapview *v, unsigned cls, uint64_t page)
+static void add_large(
+	struct heapview *v, unsigned cls, uint64_t page, size_t bytes)
 {
 	uint64_t *w = v->word + v->nwords;
 
 	w[0] = head(cls, page);
 	w[1] = w[2] = ~(uint64_t)1;
 	w[HV_PROGRESS] = 0;
+	w[HV_SIZE] = bytes;
 }
 
 static void add_small(struct heapview *v, const struct mspan *s, uint64_t page)
@@ -129,7 +131,7 @@ static bool add_span(struct heapview *v, const struct mspan *s, size_t page)
 		v->bytes +=
 			(uint64_t)(s->nelems - s->nfree) * s->elemsize_small;
 	} else {
-		add_large(v, cls, page);
+		add_large(v, cls, page, mspan_bytes(s));
 		v->objects++;
 		v->bytes += mspan_bytes(s);
 	}
@@ -168,7 +170,7 @@ static void add_maps(struct heapview *v)
 {
 	v->map_block = (uint32_t)v->nwords;
 	for (size_t i = 0; i < v->nmaps; i++) {
-		add_large(v, HV_MAPPING, i);
+		add_large(v, HV_MAPPING, i, v->map[i].hi - v->map[i].lo);
 		v->nwords += LARGE_WORDS;
 		v->nblocks++;
 	}
@@ -303,14 +305,9 @@ void heapview_block(const struct heapview *v, uint32_t at, struct hv_block *b)
 	b->nwords = v->mark_words[b->cls];
 	b->mark = w + 1;
 	b->scan = w + 1 + b->nwords;
-	if (b->cls == HV_MAPPING) {
-		b->base = v->map[page].lo;
-		b->size = v->map[page].hi - v->map[page].lo;
-		return;
-	}
-	b->base = v->base + (page << PAGE_SHIFT);
-	b->size = b->cls == HV_LARGE ? mspan_bytes(arena_span(b->base))
-				     : v->size[b->cls];
+	b->base = b->cls == HV_MAPPING ? v->map[page].lo
+				       : v->base + (page << PAGE_SHIFT);
+	b->size = b->cls >= HV_LARGE ? w[HV_SIZE] : v->size[b->cls];
 }
 
 bool heapview_first(const struct heapview *v, struct hv_block *b)

@@ -27,7 +27,7 @@ enum { HV_QUEUED = 1, HV_HEAD_CLASS = 8, HV_HEAD_PAGE = 32 };
 
 enum {
 	HV_FIRST = 64,	    /* index of the first block; block 0 is before it */
-	HV_LARGE_WORDS = 4, /* head, mark, scan, progress */
+	HV_LARGE_WORDS = 5, /* head, mark, scan, progress, size */
 	HV_MAX_WORDS = 17,  /* of mark bits of any block */
 };
 
@@ -130,8 +130,8 @@ static inline uint64_t hv_slots(unsigned cls, unsigned i)
 	return n >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1;
 }
 
-/* Large blocks and mappings: how far they have been scanned, in bytes. */
-enum { HV_PROGRESS = 3 };
+/* Large blocks and mappings: bytes that have been scanned, and all of them. */
+enum { HV_PROGRESS = 3, HV_SIZE };
 
 /*
  * Objects that are not marked, mappings left out. Everything not yet reached

@@ -20,6 +20,7 @@ struct mark_options {
 enum {
 	MARK_BATCH = 64,	/* candidates that are marked at a time */
 	MARK_STRIDE = 512,	/* bytes scanned between looks at the batch */
+	MARK_AHEAD = 2048,	/* bytes, in what is longer than that */
 	MARK_CHUNK = 256 << 10, /* of a large object or root, taken at once */
 	MARK_CANDS = MARK_BATCH + MARK_STRIDE / 8 + 8,
 	MARK_WORKERS = 64, /* at most */

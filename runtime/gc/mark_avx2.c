@@ -56,6 +56,27 @@ RAW_MEMORY static ALWAYS_INLINE unsigned gather(
 	return n;
 }
 
+RAW_MEMORY static ALWAYS_INLINE bool skim(struct filter f, uintptr_t p)
+{
+	/* x ^ top is x - top: one subtraction does for both. */
+	uint64_t top = (uint64_t)1 << 63;
+	__m256i mask = _mm256_set1_epi64x((long long)f.mask);
+	__m256i lo = _mm256_set1_epi64x((long long)(f.lo + top));
+	__m256i range = _mm256_set1_epi64x((long long)(f.range ^ top));
+	__m256i less = _mm256_setzero_si256();
+
+#pragma GCC unroll 16
+	for (unsigned i = 0; i < MARK_STRIDE; i += 32) {
+		__m256i v = _mm256_loadu_si256((const void *)(p + i));
+
+		if (i % 64 == 0)
+			mark_ahead(p + i);
+		v = _mm256_sub_epi64(_mm256_and_si256(v, mask), lo);
+		less = _mm256_or_si256(less, _mm256_cmpgt_epi64(range, v));
+	}
+	return !_mm256_testz_si256(less, less);
+}
+
 #define MARK_KERNEL mark_avx2
 #define MARK_NAME "avx2"
 #include "gc/mark_loop.h"

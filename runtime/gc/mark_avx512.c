@@ -39,6 +39,24 @@ RAW_MEMORY static ALWAYS_INLINE unsigned gather(
 	return n;
 }
 
+RAW_MEMORY static ALWAYS_INLINE bool skim(struct filter f, uintptr_t p)
+{
+	__m512i mask = _mm512_set1_epi64((long long)f.mask);
+	__m512i lo = _mm512_set1_epi64((long long)f.lo);
+	__m512i range = _mm512_set1_epi64((long long)f.range);
+	__mmask8 k = 0;
+
+#pragma GCC unroll 8
+	for (unsigned i = 0; i < MARK_STRIDE; i += 64) {
+		__m512i v = _mm512_loadu_si512((const void *)(p + i));
+
+		mark_ahead(p + i);
+		v = _mm512_sub_epi64(_mm512_and_si512(v, mask), lo);
+		k = _kor_mask8(k, _mm512_cmplt_epu64_mask(v, range));
+	}
+	return k != 0;
+}
+
 #define MARK_KERNEL mark_avx512
 #define MARK_NAME "avx512"
 #include "gc/mark_loop.h"

@@ -8,7 +8,13 @@
  *
  * appends to out[n] what is left of each word in [p, p + bytes) after & mask
  * and - lo, if that is below range, and returns the new n; it may write seven
- * words more. Then it defines MARK_KERNEL and includes this file.
+ * words more. And
+ *
+ *	static bool skim(struct filter f, uintptr_t p);
+ *
+ * says whether any of the words in [p, p + MARK_STRIDE) is left, or true
+ * where that is no cheaper, and asks for what lies MARK_AHEAD further on. Then
+ * it defines MARK_KERNEL and includes this file.
  *
  *	queue of spans -> unscanned objects -> ring -> words -> candidates
  *	   ^                 prefetch the object -^               |  64 at a
@@ -24,6 +30,10 @@
  * A chain of single pointers is the other way round: there, guessing is all
  * that keeps the next miss from waiting for the last. When nothing is in
  * flight but a few candidates, chase() handles them with branches.
+ *
+ * Nor are long objects coin tosses: arrays of numbers have no pointers for
+ * pages, and tables nothing but. There one branch for 512 bytes is predicted,
+ * and memory is all that the loop waits for.
  */
 #include "gc/mark_kernel.h"
 
@@ -138,27 +148,70 @@ RAW_MEMORY static ALWAYS_INLINE void flush(struct loop *l, bool mt)
 	l->n = 0;
 }
 
+/* Words of a stretch that may lead to a mapping. */
+RAW_MEMORY static ALWAYS_INLINE void gather_far(
+	struct loop *l, struct mark_worker *w, uintptr_t lo, size_t bytes)
+{
+	const struct marker *m = w->m;
+	struct filter far = {m->word_mask, m->map_lo, m->map_hi - m->map_lo};
+
+	w->nfar = gather(far, lo, bytes, w->far, w->nfar);
+	if (w->nfar >= MARK_BATCH) {
+		loop_end(l, w);
+		mark_far(w);
+		l->tail = w->tail;
+	}
+}
+
+/* All but the end of a long stretch. Returns where that begins. */
+RAW_MEMORY static ALWAYS_INLINE uintptr_t scan_run(
+	struct mark_worker *w, uintptr_t lo, uintptr_t hi, bool mt)
+{
+	struct loop l = loop_begin(w);
+	const struct marker *m = w->m;
+	struct filter far = {m->word_mask, m->map_lo, m->map_hi - m->map_lo};
+
+	for (; hi - lo > MARK_AHEAD; lo += MARK_STRIDE) {
+		if (skim(l.near, lo))
+			l.n = gather(l.near, lo, MARK_STRIDE, l.cand, l.n);
+		if (unlikely(load_relaxed(&m->map_left)) && skim(far, lo))
+			gather_far(&l, w, lo, MARK_STRIDE);
+		if (l.n >= MARK_BATCH)
+			flush(&l, mt);
+	}
+	loop_end(&l, w);
+	return lo;
+}
+
+/* Calls, to leave the loops over small objects their registers. */
+RAW_MEMORY static NOINLINE uintptr_t run_one(
+	struct mark_worker *w, uintptr_t lo, uintptr_t hi)
+{
+	return scan_run(w, lo, hi, false);
+}
+
+RAW_MEMORY static NOINLINE uintptr_t run_many(
+	struct mark_worker *w, uintptr_t lo, uintptr_t hi)
+{
+	return scan_run(w, lo, hi, true);
+}
+
 /* Filter one stretch of words; flush what comes together. */
 RAW_MEMORY static ALWAYS_INLINE void scan_words(struct loop *l,
 	struct mark_worker *w, uintptr_t lo, uintptr_t hi, bool mt)
 {
-	const struct marker *m = w->m;
-
+	if (unlikely(hi - lo > MARK_AHEAD)) {
+		loop_end(l, w);
+		lo = mt ? run_many(w, lo, hi) : run_one(w, lo, hi);
+		l->tail = w->tail;
+		l->n = w->n;
+	}
 	while (lo < hi) {
 		size_t bytes = MIN(hi - lo, (uintptr_t)MARK_STRIDE);
 
 		l->n = gather(l->near, lo, bytes, l->cand, l->n);
-		if (unlikely(load_relaxed(&m->map_left))) {
-			struct filter far = {
-				m->word_mask, m->map_lo, m->map_hi - m->map_lo};
-
-			w->nfar = gather(far, lo, bytes, w->far, w->nfar);
-			if (w->nfar >= MARK_BATCH) {
-				loop_end(l, w);
-				mark_far(w);
-				l->tail = w->tail;
-			}
-		}
+		if (unlikely(load_relaxed(&w->m->map_left)))
+			gather_far(l, w, lo, bytes);
 		if (l->n >= MARK_BATCH)
 			flush(l, mt);
 		lo += bytes;
