@@ -9,9 +9,11 @@
  * The soft limit is compared with Sys - HeapReleased, as in Go, but without
  * stacks: they are the program's own and nothing here can shrink them.
  *
- * A warning is looked for in ticks, at most every WARN_MS milliseconds and only
- * while the pages in use exceed the size, so it costs nothing until then;
- * crossings that come and go between two looks are not seen.
+ * A crossing is looked for where pages are taken that bring those in use to the
+ * size, and in ticks, so it costs nothing until then. Lines come at least
+ * WARN_MS milliseconds after one another; crossings in between, and those by
+ * objects in pages that were in use already and that are free again before the
+ * next tick, are not seen.
  *
  * How near is the nearest? Whoever wants to know (limits_watch) is called when
  * an allocation has grown the heap by step bytes since the last look, or when
@@ -33,6 +35,7 @@
  */
 #include "alloc/limits.h"
 #include "alloc/mheap.h"
+#include "alloc/scavenge.h"
 #include "alloc/stats.h"
 #include "base/fatal.h"
 #include "base/options.h"
@@ -50,7 +53,7 @@ static struct limits {
 	size_t memory;
 	size_t warn;
 	bool above;	   /* HeapAlloc was above warn at the last look */
-	uint64_t looked_ms;
+	uint64_t looked_ms, warned_ms;
 
 	/* Looking: NULL if nobody wants to. */
 	void (*look)(void);
@@ -87,24 +90,46 @@ size_t limits_excess(size_t npages)
 	return (size_t)((ready - limit) >> PAGE_SHIFT) + 1;
 }
 
-void limits_tick(uint64_t now_ms)
+static void warn_look(uint64_t now_ms)
 {
 	size_t warn_at = load_relaxed(&limits.warn);
 	struct heapstats h;
-	bool above;
+	bool above = load_relaxed(&mheap.pages_inuse) << PAGE_SHIFT >= warn_at;
 
-	if (likely(warn_at == SIZE_MAX) ||
-		now_ms - load_relaxed(&limits.looked_ms) < WARN_MS)
-		return;
-	store_relaxed(&limits.looked_ms, now_ms);
-	above = load_relaxed(&mheap.pages_inuse) << PAGE_SHIFT >= warn_at;
 	if (above) {
 		heapstats_read(&h);
 		above = h.alloc >= warn_at;
 	}
 	if (xchg_relaxed(&limits.above, above) || !above)
 		return;
+	if (now_ms - load_relaxed(&limits.warned_ms) < WARN_MS) {
+		store_relaxed(&limits.above, false); /* in a moment */
+		return;
+	}
+	store_relaxed(&limits.warned_ms, now_ms);
 	warn("HeapAlloc %lu is above GOSTAT_WARN_HEAP %zu", h.alloc, warn_at);
+}
+
+void limits_tick(uint64_t now_ms)
+{
+	if (likely(load_relaxed(&limits.warn) == SIZE_MAX) ||
+		now_ms - load_relaxed(&limits.looked_ms) < WARN_MS)
+		return;
+	store_relaxed(&limits.looked_ms, now_ms);
+	warn_look(now_ms);
+}
+
+/* Pages were taken: may HeapAlloc have come to the size by that? */
+static bool may_cross(size_t npages)
+{
+	size_t warn_at = load_relaxed(&limits.warn);
+	size_t inuse = mheap.pages_inuse << PAGE_SHIFT;
+
+	if (inuse < warn_at)
+		return false;
+	if (inuse - (npages << PAGE_SHIFT) < warn_at)
+		store_relaxed(&limits.above, false); /* it was not before */
+	return !load_relaxed(&limits.above);
 }
 
 int64_t limits_set_memory(int64_t bytes)
@@ -161,8 +186,10 @@ void limits_watch(void (*look)(void), const char *root)
 	store_relaxed(&limits_due, true); /* it may be near already */
 }
 
-void limits_took(size_t fresh)
+void limits_took(size_t npages, size_t fresh)
 {
+	if (unlikely(may_cross(npages)))
+		store_relaxed(&limits_due, true);
 	if (likely(!load_relaxed(&limits.look)))
 		return;
 	own_add(&limits.fresh, fresh << PAGE_SHIFT);
@@ -175,7 +202,11 @@ void limits_look_now(bool anyway)
 {
 	void (*look)(void) = load_relaxed(&limits.look);
 
-	if ((xchg_relaxed(&limits_due, false) || anyway) && look)
+	if (!xchg_relaxed(&limits_due, false) && !anyway)
+		return;
+	if (load_relaxed(&limits.warn) != SIZE_MAX)
+		warn_look(scavenge_now_ms());
+	if (look)
 		look();
 }
 

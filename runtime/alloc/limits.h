@@ -62,13 +62,16 @@ void limits_watch(void (*look)(void), const char *root);
  */
 bool limits_nearest(struct limits_state *s);
 
-/* mheap took pages, fresh of them without memory so far. Under mheap.lock. */
-void limits_took(size_t fresh);
+/* mheap took npages, fresh of them without memory so far. Under mheap.lock. */
+void limits_took(size_t npages, size_t fresh);
 
-/* Is look() due? Set under mheap.lock; for limits_look(). */
+/* Is a look due? Set under mheap.lock; for limits_look(). */
 extern HIDDEN bool limits_due;
 
-/* Have look() called if that is due, or anyway. Context: no lock held. */
+/*
+ * Have look() called, and warn, if that is due, or anyway. Context: no lock
+ * held.
+ */
 void limits_look_now(bool anyway);
 
 /* After an allocation by a slow path, no lock held. */

@@ -149,7 +149,7 @@ static void took(size_t npages, size_t nscav)
 		peak_settle(give_back(peak_excess()));
 	}
 	scavenge_took();
-	limits_took(nscav);
+	limits_took(npages, nscav);
 	excess = limits_excess(nscav);
 	if (unlikely(excess)) {
 		empty_runcache(1, SIZE_MAX);
@@ -312,7 +312,7 @@ static struct mspan *take_run(size_t npages, size_t align)
 	if (s->npages > npages)
 		cut_tail(s, npages);
 	scavenge_took();
-	limits_took(0);
+	limits_took(npages, 0);
 	s->zeroed = false;
 	s->serial = ++mheap.serial;
 	return s;

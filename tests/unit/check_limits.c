@@ -4,6 +4,7 @@
 #include "alloc/limits.h"
 #include "alloc/mheap.h"
 #include "base/options.h"
+#include "support/capture.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -182,6 +183,48 @@ START_TEST(test_cgroup)
 }
 END_TEST
 
+/* A line for each time, however the size is come to; no test of the clock. */
+static unsigned warnings(char *text)
+{
+	unsigned n = 0;
+
+	for (char *p = text; (p = strstr(p, "is above GOSTAT_WARN_HEAP")); p++)
+		n++;
+	free(text);
+	return n;
+}
+
+START_TEST(test_warn)
+{
+	void *small[100];
+
+	limits_set_warn(10 * MIB);
+	for (int i = 0; i < 3; i++) {
+		void *p;
+
+		usleep(20000);
+		capture_start(STDERR_FILENO);
+		p = heap_malloc(9 * MIB);
+		ck_assert_uint_eq(warnings(capture_end()), 0);
+		capture_start(STDERR_FILENO);
+		for (size_t k = 0; k < NELEM(small); k++)
+			small[k] = heap_malloc(30000);
+		ck_assert_uint_eq(warnings(capture_end()), 1);
+		for (size_t k = 0; k < NELEM(small); k++)
+			heap_free(small[k]);
+		heap_free(p);
+		usleep(20000);
+		capture_start(STDERR_FILENO);
+		p = heap_malloc(30 * MIB);
+		ck_assert_uint_eq(warnings(capture_end()), 1);
+		capture_start(STDERR_FILENO);
+		heap_free(heap_malloc(30 * MIB));
+		ck_assert_uint_eq(warnings(capture_end()), 0);
+		heap_free(p);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("limits");
@@ -195,6 +238,7 @@ int main(void)
 	tcase_add_test(t, test_max_heap);
 	tcase_add_test(t, test_memory_limit);
 	tcase_add_test(t, test_cgroup);
+	tcase_add_test(t, test_warn);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
