@@ -3,6 +3,7 @@
 #define GOSTAT_GC_GCCYCLE_H
 
 #include "base/lock.h"
+#include "gc/carry.h"
 #include "gc/gc.h"
 #include "gc/gcjob.h"
 #include "gc/snapshot.h"
@@ -28,6 +29,7 @@ struct cycle {
 
 	struct stw stw;
 	struct rootset roots;
+	struct carry carry;
 	struct snapshot snapshot;
 	struct ahead ahead;
 };

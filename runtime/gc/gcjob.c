@@ -183,5 +183,12 @@ static int run(void *arg)
 
 int gcjob_run(void *arg)
 {
+	struct gcjob *j = arg;
+
+	/* Before anything is mapped where they belong. */
+	if (j->copy && !carry_unpack(j->carry)) {
+		j->result->error = "no memory for the stacks of threads";
+		return 0;
+	}
 	return jobstack_call(run, arg);
 }

@@ -3,6 +3,7 @@
 #define GOSTAT_GC_GCJOB_H
 
 #include "gc/ahead.h"
+#include "gc/carry.h"
 #include "gc/gcstats.h"
 #include "gc/leaklist.h"
 
@@ -31,6 +32,7 @@ struct gcjob {
 	struct ahead *ahead; /* what is known from before the stop, or NULL */
 	struct rootset *roots; /* roots_freeze() has run */
 	const struct stw *stw;
+	const struct carry *carry; /* for a copy: the stacks */
 	struct mark_options mark;
 	uint32_t root_kinds; /* as for marker_roots() */
 	bool mappings_live;  /* all mappings are roots, reached or not */

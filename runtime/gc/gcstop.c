@@ -5,7 +5,8 @@
  *
  *	prepare   what takes time and needs no stop: modules, maps, memory
  *	stop      tables locked, then the world (stw.c)
- *	freeze    what a copy would not keep; copy the process (snapshot.c)
+ *	freeze    what a copy would not keep
+ *	copy      stacks by hand (carry.c), the process by clone (snapshot.c)
  *	start     the pause is over
  *
  * Where the process can't be copied, a small heap is marked in place with the
@@ -69,7 +70,8 @@ static void set_up(struct cycle *c)
 {
 	bool reclaim = options->gc == GC_RECLAIM && c->reason != GC_EXIT;
 
-	c->job = (struct gcjob){.roots = &c->roots, .stw = &c->stw};
+	c->job = (struct gcjob){
+		.roots = &c->roots, .stw = &c->stw, .carry = &c->carry};
 	c->job.mark = (struct mark_options){
 		.unaligned = options->unaligned || lsan.use_unaligned,
 		.tag_bits = (unsigned)options->pointer_tags};
@@ -115,6 +117,8 @@ static const char *prepare(struct cycle *c)
 	if (!roots_prepare(&c->roots))
 		return c->roots.error ? c->roots.error : "cannot read /proc";
 	set_up(c);
+	if (!c->in_place && !c->by_parts)
+		carry_prepare(&c->carry);
 	return gcjob_alloc(&c->job) ? NULL : "no memory for the result";
 }
 
@@ -194,7 +198,9 @@ static bool copy(struct cycle *c)
 	c->snapshot.urgent = c->reason == GC_FORCED || c->job.garbage;
 	symbols_prefork(); /* the helper may be looking something up */
 	unforked_admit();
+	carry_pack(&c->carry, &c->stw);
 	done = snapshot_take(&c->snapshot, gcjob_run, &c->job);
+	carry_done(&c->carry);
 	unforked_expel();
 	symbols_postfork(false);
 	c->job.copy = done;
@@ -271,10 +277,11 @@ const char *gcstop(struct cycle *c)
 
 	if (!error)
 		error = stop(c);
-	if (error)
-		return error;
-	error = stopped(c);
-	start(c);
+	if (!error) {
+		error = stopped(c);
+		start(c);
+	}
+	carry_free(&c->carry);
 	if (!error && c->snapshot.error && options->verbose)
 		warn("clone: %s", errtext(c->snapshot.error));
 	if (!error && !c->in_place)

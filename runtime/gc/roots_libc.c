@@ -112,24 +112,30 @@ static void find_rings(void)
 		roots_libc.result = start->offset - 16;
 }
 
+void roots_ring(enum roots_ring ring,
+	void (*fn)(uintptr_t tcb, enum roots_ring ring, void *arg), void *arg)
+{
+	const struct list *head = roots_libc.ring, *l;
+
+	if (!head)
+		return;
+	head += ring;
+	l = head->next;
+	/* Who adds a descriptor may have been stopped in the middle. */
+	for (size_t n = 0; n < MAX_THREADS && l != head; n++, l = l->next) {
+		uintptr_t tcb = (uintptr_t)l - roots_libc.node;
+
+		if (!roots_is_tcb(tcb))
+			break;
+		fn(tcb, ring, arg);
+	}
+}
+
 void roots_rings(
 	void (*fn)(uintptr_t tcb, enum roots_ring ring, void *arg), void *arg)
 {
-	const struct list *head = roots_libc.ring;
-
-	/* Who adds a descriptor may have been stopped in the middle. */
-	for (unsigned i = 0; head && i < NRINGS; i++) {
-		const struct list *l = head[i].next;
-
-		for (size_t n = 0; n < MAX_THREADS && l != &head[i]; n++) {
-			uintptr_t tcb = (uintptr_t)l - roots_libc.node;
-
-			if (!roots_is_tcb(tcb))
-				break;
-			fn(tcb, (enum roots_ring)i, arg);
-			l = l->next;
-		}
-	}
+	for (unsigned i = 0; i < NRINGS; i++)
+		roots_ring((enum roots_ring)i, fn, arg);
 }
 
 void roots_init(void)

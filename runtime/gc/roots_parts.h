@@ -87,9 +87,11 @@ struct roots_libc {
 };
 extern HIDDEN struct roots_libc roots_libc;
 
-/* fn for every descriptor that libc has in a ring. */
+/* fn for every descriptor that libc has in a ring, or in this one. */
 enum roots_ring { RING_USED, RING_USER, RING_CACHE, NRINGS };
 void roots_rings(
+	void (*fn)(uintptr_t tcb, enum roots_ring ring, void *arg), void *arg);
+void roots_ring(enum roots_ring ring,
 	void (*fn)(uintptr_t tcb, enum roots_ring ring, void *arg), void *arg);
 
 /* A thread descriptor of libc's? It points to itself. */

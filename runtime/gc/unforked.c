@@ -135,6 +135,16 @@ bool unforked_lost(uint32_t i, uintptr_t *lo, uintptr_t *hi)
 	return true;
 }
 
+bool unforked_overlaps(uintptr_t lo, uintptr_t hi)
+{
+	struct range r;
+
+	for (uint32_t i = 0; i < unforked_n; i++)
+		if (get(i, &r) && r.lo < hi && lo < r.hi)
+			return true;
+	return false;
+}
+
 static void advise_all(int advice)
 {
 	struct range r;

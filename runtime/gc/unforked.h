@@ -30,6 +30,9 @@ extern HIDDEN uint64_t unforked_unknown;
  */
 bool unforked_lost(uint32_t i, uintptr_t *lo, uintptr_t *hi);
 
+/* Does the list have any of [lo, hi)? */
+bool unforked_overlaps(uintptr_t lo, uintptr_t hi);
+
 /* Around the copy, with the world stopped. */
 void unforked_admit(void);
 void unforked_expel(void);

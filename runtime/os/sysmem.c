@@ -295,6 +295,16 @@ bool sysmem_collapse(void *p, size_t size)
 	return !sys_failed(sys3(SYS_madvise, p, size, MADV_COLLAPSE));
 }
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+void sysmem_populate(void *p, size_t size)
+{
+	if (likely(!sandboxed))
+		sys3(SYS_madvise, p, size, MADV_POPULATE_WRITE);
+}
+
 bool sysmem_move(void *old, void *new, size_t size)
 {
 	long r;

@@ -68,6 +68,12 @@ void sysmem_hugepage(void *p, size_t size, bool want);
 bool sysmem_collapse(void *p, size_t size);
 
 /*
+ * Have memory behind these pages now, all at once; in silence not, where the
+ * kernel can't (before Linux 5.14).
+ */
+void sysmem_populate(void *p, size_t size);
+
+/*
  * Move the pages of [old, old + size) to new by page table; both ranges are
  * ours and stay mapped, old reads as zero afterwards. False: nothing moved
  * (before Linux 5.7, or refused).
