@@ -9,6 +9,7 @@ import time
 import allocators
 import hitpath
 import leakcheck
+import marking
 import measure
 import probes
 import report
@@ -49,7 +50,7 @@ def parse_args():
     p.add_argument("--idle", action="store_true",
                    help="memory kept after a burst of 512 MiB")
     p.add_argument("--gc", action="store_true",
-                   help="pauses and cost of cycles of the collector")
+                   help="pauses and cost of cycles, speed of marking")
     p.add_argument("--serve", action="store_true",
                    help="latency and cost of being scraped over the socket")
     p.add_argument("--leakcheck", nargs="?", const="", metavar="PEERS",
@@ -155,7 +156,9 @@ def main():
     if args.gc:
         if not library:
             sys.exit(f"bench: no libgostat.so in {args.build_dir}")
-        return probes.print_gc(bench_of(args), library)
+        bench = bench_of(args)
+        failed = probes.print_gc(bench, library)
+        return marking.print_marking(bench, args.quick) or failed
     if args.serve:
         return serve.print_serve(bench_of(args), library, args.quick)
     everything = rows.select(args.only)
