@@ -29,6 +29,9 @@
  * slot that was used again by the same caller: the report then still names a
  * place that hides its pointers, which is what it would have said before.
  *
+ * V1 and V2 are looked at under the lock of the class: descriptors are used again
+ * for other spans.
+ *
  * V3 reads magazines of threads that run. Each word read between base and top
  * was put there since the stop (or the snapshot would have seen it there), so
  * it was freed; words that are missed, on their way between magazine and
@@ -214,15 +217,31 @@ static uint64_t changed(const struct leak_span *r, unsigned i, size_t *at,
 	return diff;
 }
 
+/* Under mheap.lock. */
+static bool same_span(const struct leak_span *r, const struct mspan *s)
+{
+	return s && s->serial == r->serial &&
+		(s->state == MSPAN_SMALL || s->state == MSPAN_LARGE) &&
+		(s->nelems + 63u) / 64 <= r->nwords;
+}
+
+/*
+ * Under the lock of the class that it was of, a span stays what it is, and its
+ * free bits are what they are.
+ */
 static uint64_t verify_span(struct leak_span *r)
 {
-	const struct mspan *s = arena_span(arena_addr(r->page));
-	bool same = s && s->serial == r->serial &&
-		    (s->state == MSPAN_SMALL || s->state == MSPAN_LARGE) &&
-		    (s->nelems + 63u) / 64 <= r->nwords;
+	const struct mspan *s;
+	unsigned c = sizeclass_for(1, MIN(r->elemsize, (uint64_t)MAX_SMALL));
 	uint64_t n = 0;
 	size_t at = 0;
+	bool same;
 
+	mcentral_lock_class(c);
+	lock(&mheap.lock);
+	s = arena_span(arena_addr(r->page));
+	same = same_span(r, s);
+	unlock(&mheap.lock);
 	for (unsigned i = 0; i < r->nwords; i++) {
 		uint64_t gone = ~(uint64_t)0;
 
@@ -233,6 +252,7 @@ static uint64_t verify_span(struct leak_span *r)
 		}
 		n += strike(r, i, gone);
 	}
+	mcentral_unlock_class(c);
 	return n;
 }
 
@@ -251,6 +271,12 @@ static uint64_t strike_object(const struct leaklist *l, uintptr_t p)
 	return strike(r, slot / 64, (uint64_t)1 << slot % 64);
 }
 
+/* Its owner stores there as it likes; see V3 above. */
+__attribute__((no_sanitize("thread"))) static uintptr_t peek(void **p)
+{
+	return (uintptr_t)load_relaxed(p);
+}
+
 /* V3; what is read may change under our hands. */
 static uint64_t strike_magazine(const struct leaklist *l,
 	const struct mcache *mc, const struct mcache_rec *rec)
@@ -263,7 +289,7 @@ static uint64_t strike_magazine(const struct leaklist *l,
 		(char *)top >= hi || top - base > MAG_MAX)
 		return 0;
 	for (void **p = base + 1; p <= top; p++)
-		n += strike_object(l, (uintptr_t)load_relaxed(p));
+		n += strike_object(l, peek(p));
 	return n;
 }
 

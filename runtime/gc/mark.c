@@ -341,10 +341,22 @@ struct helper_start {
 	uint32_t running; /* the kernel sets it to 0 and wakes */
 };
 
+bool (*mark_thread)(void (*run)(void *), void *arg);
+
 static void helper_main(struct helper_start *s)
 {
 	work(s->w);
 	sys1(SYS_exit, 0);
+}
+
+/* The same in a thread of mark_thread's. */
+static void helper_run(void *arg)
+{
+	struct helper_start *s = arg;
+
+	work(s->w);
+	/* release [helper]: what the kernel does for the other kind. */
+	store_release(&s->running, 0);
 }
 
 /*
@@ -363,6 +375,8 @@ static bool start_helper(struct helper_start *s, char *stack)
 	*--top = (long)s;
 	*--top = (long)helper_main;
 	s->running = 1;
+	if (mark_thread)
+		return mark_thread(helper_run, s);
 	__asm__ volatile("syscall\n\t"
 			 "test %%rax, %%rax\n\t"
 			 "jnz 1f\n\t"
@@ -387,7 +401,10 @@ static void join_helper(struct helper_start *s)
 
 	/* acquire [helper]: the kernel clears it after the last store. */
 	while ((running = load_acquire(&s->running)) != 0)
-		sys4(SYS_futex, &s->running, FUTEX_WAIT, running, NULL);
+		if (mark_thread)
+			sys0(SYS_sched_yield);
+		else
+			sys4(SYS_futex, &s->running, FUTEX_WAIT, running, NULL);
 }
 
 static void work_together(struct marker *m)

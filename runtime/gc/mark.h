@@ -97,4 +97,7 @@ void marker_edges_begin(struct marker *m);
 void marker_edges(struct marker *m, const struct hv_block *b, uint32_t slot);
 void marker_edges_end(struct marker *m);
 
+/* For tests: run in a thread that sanitizers know. NULL: one of our own. */
+extern bool (*mark_thread)(void (*run)(void *), void *arg);
+
 #endif
