@@ -44,6 +44,7 @@ const struct cli_verb *const cli_verbs[] = {
 #ifdef WITH_ZLIB
 	&verb_heap,
 #endif
+	&verb_trace,
 	&verb_completion,
 	NULL,
 };

@@ -14,6 +14,7 @@ extern const struct cli_verb verb_gc;
 extern const struct cli_verb verb_free;
 extern const struct cli_verb verb_leaks;
 extern const struct cli_verb verb_heap;
+extern const struct cli_verb verb_trace;
 extern const struct cli_verb verb_completion;
 
 #endif

@@ -187,6 +187,24 @@ class Heap(unittest.TestCase):
         self.assertFalse([f for f in os.listdir() if f.startswith("full.")])
 
 
+class Trace(unittest.TestCase):
+    def test_formats(self):
+        with Holder() as h:
+            go = gostat("trace", h.pid, "--seconds", 1, text=False)
+            self.assertEqual((go.returncode, go.stderr), (0, b""))
+            self.assertTrue(go.stdout.startswith(b"go 1.19 trace\0\0\0"))
+            r = gostat("trace", h.pid, "--seconds=1", "--format=perfetto",
+                       "-o", "trace.json")
+            self.assertEqual((r.returncode, r.stdout, r.stderr), (0, "", ""))
+            with open("trace.json") as f:
+                events = json.load(f)["traceEvents"]
+            self.assertTrue([e for e in events if e.get("tid") == h.pid])
+            r = gostat("trace", h.pid, "--format=jpeg")
+            self.assertEqual(r.returncode, 2)
+            r = gostat("trace", h.pid, "--seconds=0")
+            self.assertEqual(r.returncode, 2)
+
+
 class Ask(unittest.TestCase):
     def test_stats(self):
         with Holder() as h:
