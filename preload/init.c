@@ -42,6 +42,7 @@
 #include "preload/exit.h"
 #include "preload/follow.h"
 #include "preload/handler.h"
+#include "preload/inittrace.h"
 #include "preload/leakcheck.h"
 #include "preload/serve.h"
 #include "preload/signal.h"
@@ -207,6 +208,7 @@ static void say_hello(void)
 __attribute__((constructor)) static void on_load(void)
 {
 	preload_init();
+	inittrace_begin();
 	mheap_init(); /* before a sandbox can forbid what it asks */
 	dl_init();
 	foreign_init();
@@ -235,5 +237,6 @@ __attribute__((constructor)) static void on_load(void)
 	__cxa_at_quick_exit(at_quick_end, NULL);
 	if (!options->follow)
 		follow_stop(environment());
+	inittrace_line("libgostat");
 	say_hello();
 }

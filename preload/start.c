@@ -4,13 +4,17 @@
  *
  * The constructor of this library runs before libc's, which is too early to
  * start a thread or to open anything. __libc_start_main is what every program's
- * entry point calls; where a socket, a trace or cycles were asked for it is given
- * a main of ours that sees to it and jumps on. The jump leaves no frame behind.
+ * entry point calls; where a socket, a trace or cycles were asked for, or the
+ * time until main (inittrace), it is given a main of ours that sees to it and
+ * jumps on. The jump leaves no frame behind.
  */
+#include "base/options.h"
+#include "preload/inittrace.h"
 #include "preload/interpose.h"
 #include "preload/serve.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <stddef.h>
 
 typedef int main_fn(int argc, char **argv, char **envp);
@@ -23,7 +27,9 @@ static main_fn *program;
 
 static int begin(int argc, char **argv, char **envp)
 {
-	serve_begin();
+	inittrace_line(program_invocation_short_name);
+	if (serve_needed())
+		serve_begin();
 	return program(argc, argv, envp);
 }
 
@@ -32,9 +38,11 @@ API int __libc_start_main(main_fn *main, int argc, char **argv,
 	void *stack_end)
 {
 	start_fn *real = (start_fn *)dlsym(RTLD_NEXT, "__libc_start_main");
+	bool early;
 
 	preload_init();
+	early = serve_needed() || options->godebug.inittrace;
 	program = main;
-	return real(serve_needed() ? begin : main, argc, argv, init, fini,
+	return real(early ? begin : main, argc, argv, init, fini,
 		rtld_fini, stack_end);
 }

@@ -10,11 +10,7 @@
  */
 #include "gc/gctrace.h"
 
-/*
- * Milliseconds as in Go: whole ones from 10 on; below, two significant digits,
- * but no more than three decimals.
- */
-static void print_ms(struct fmt *f, int64_t ns)
+void gctrace_ms(struct fmt *f, int64_t ns)
 {
 	uint64_t us = (uint64_t)(ns > 0 ? ns : 0) / 1000, unit = 1;
 	unsigned decimals = 3;
@@ -48,13 +44,13 @@ void gctrace_line(struct fmt *f, const struct gctrace *t)
 
 	fmt_printf(f, "gc %u @%lu.%03lus %lu%%: ", t->number, ms / 1000,
 		ms % 1000, (uint64_t)(t->cpu_fraction * 100));
-	print_ms(f, t->pause_ns);
+	gctrace_ms(f, t->pause_ns);
 	fmt_char(f, '+');
-	print_ms(f, t->mark_ns);
+	gctrace_ms(f, t->mark_ns);
 	fmt_str(f, "+0 ms clock, ");
-	print_ms(f, t->pause_ns * t->procs);
+	gctrace_ms(f, t->pause_ns * t->procs);
 	fmt_str(f, "+0/");
-	print_ms(f, t->cpu_ns);
+	gctrace_ms(f, t->cpu_ns);
 	fmt_str(f, "/0+0 ms cpu, ");
 	print_mib(f, t->heap_start);
 	fmt_str(f, "->");

@@ -19,6 +19,12 @@ struct gctrace {
 	bool forced;
 };
 
+/*
+ * Milliseconds as in Go: whole ones from 10 on; below, two significant digits,
+ * but no more than three decimals.
+ */
+void gctrace_ms(struct fmt *f, int64_t ns);
+
 /* Go's line, with its newline. */
 void gctrace_line(struct fmt *f, const struct gctrace *t);
 
