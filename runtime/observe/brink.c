@@ -99,13 +99,13 @@ static void write_both(void)
 	take_reserve();
 }
 
-/* Is it a minute since the last one? */
+/* Is it a minute since the last one? That may be noted 1 ms in the future. */
 static bool is_time(void)
 {
 	uint64_t last = load_relaxed(&brink.last_ms);
 
 	return options->oom_dump && !sandboxed &&
-	       (!last || scavenge_now_ms() - last >= PERIOD_MS);
+	       (!last || scavenge_now_ms() >= last + PERIOD_MS);
 }
 
 /* Then this is the next; false: another thread's is. */
