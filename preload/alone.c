@@ -5,16 +5,13 @@
  *	unshare, setns		the kernel refuses them to a process of several
  *				threads (user and mount namespaces)
  *	capset, prctl		change the caller only. Later libc's setuid(),
- *which (KEEPCAPS, ...)		wants the same answer from all threads, gets two
+ *	(KEEPCAPS, ...)		which wants the same answer from all threads, gets two
  *				and aborts; and root's rights would stay in the
  *				process after it has given them up
- *	seccomp			binds the caller only, whose end is then no
- *				longer the end of the process; or binds all, and
- *				kills for the first call that is not in its list
  *
  * A program of one thread has done nothing wrong with any of these. So the
  * helper leaves before the call and is made anew after it, by the caller and so
- * with what the caller is now. Under seccomp it stays away (os/sandbox.h).
+ * with what the caller is now. Before seccomp it leaves for ever (seccomp.c).
  *
  * What goes by way of syscall() is seen, too (rawcall.c). What a program does
  * without libc is not.
@@ -96,7 +93,7 @@ API int capset(void *header, const void *data)
 	return ret;
 }
 
-/* prctl() jumps here with some options (interpose_limits.c). */
+/* prctl() jumps here with some options (seccomp.c). */
 int alone_prctl(int option, long a, long b, long c, long d)
 {
 	typedef int call(int, long, long, long, long);
@@ -109,4 +106,4 @@ int alone_prctl(int option, long a, long b, long c, long d)
 
 _Static_assert(PR_SET_KEEPCAPS == 8 && PR_CAPBSET_DROP == 24 &&
 		PR_SET_SECUREBITS == 28 && PR_CAP_AMBIENT == 47,
-	"as in interpose_limits.c");
+	"as in seccomp.c");

@@ -14,6 +14,7 @@
  */
 #include "preload/deadly.h"
 #include "base/syscall.h"
+#include "os/sandbox.h"
 #include "preload/leakcheck.h"
 
 #include <string.h>
@@ -79,7 +80,7 @@ static bool again(int signo)
 
 bool deadly_end(int signo, const siginfo_t *info)
 {
-	if (!leakcheck_on() || !leakcheck_is_here())
+	if (!leakcheck_on() || sandboxed || !leakcheck_is_here())
 		return true;
 	if (leakcheck_is_busy() && !deadly_is_fault(signo, info) &&
 		!is_own(info) && again(signo))

@@ -21,6 +21,7 @@
 #include "preload/exit.h"
 #include "base/syscall.h"
 #include "gc/gc.h"
+#include "os/sandbox.h"
 #include "preload/interpose.h"
 #include "preload/leakcheck.h"
 
@@ -68,7 +69,7 @@ static bool runs(int dir, const char *path, int flags)
 {
 	struct stat st;
 
-	return !sys_failed(sys4(SYS_newfstatat, dir, path, &st, flags)) &&
+	return !sandboxed && !sys_failed(sys4(SYS_newfstatat, dir, path, &st, flags)) &&
 	       S_ISREG(st.st_mode) &&
 	       (flags || !sys_failed(sys3(SYS_faccessat, dir, path, X_OK)));
 }
@@ -106,6 +107,8 @@ static bool runs_from_path(const char *file)
 static bool leave(bool works)
 {
 	exec_init();
+	if (sandboxed)
+		return false;
 	if (works)
 		leakcheck_end();
 	return gc_preexec();

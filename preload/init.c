@@ -141,7 +141,9 @@ static void dump_at_end(void)
 	if (!actions || !meant_here() || xchg_relaxed(&done, true))
 		return;
 	/* A handler inside the allocator: a cycle would wait for it. */
-	if (stop_deferred)
+	if (sandboxed)
+		actions &= ACTION_STATS;
+	else if (stop_deferred)
 		actions &= ~(uint32_t)(ACTION_GC | ACTION_LEAKS);
 	options_dump_at_exit();
 	gcrun_at_end();
@@ -151,7 +153,7 @@ static void dump_at_end(void)
 static void say_goodbye(void)
 {
 	if (options->verbose)
-		warn("process %d ends", (int)sys0(SYS_getpid));
+		warn("process %d ends", dumpfile_pid());
 }
 
 /*

@@ -57,9 +57,9 @@ struct limits_real {
 };
 extern struct limits_real limits_real HIDDEN;
 
-/* prctl(PR_SET_SECCOMP, ...) and syscall(SYS_seccomp, ...). */
-HIDDEN int limits_prctl_seccomp(int option, long mode, long b, long c, long d);
-HIDDEN long limits_seccomp(long n, long op, long flags, void *args);
+/* prctl(PR_SET_SECCOMP, ...) and syscall(SYS_seccomp, ...): seccomp.c. */
+HIDDEN int seccomp_by_prctl(int option, long mode, long b, long c, long d);
+HIDDEN long seccomp_by_number(long n, long op, long flags, void *args);
 
 /* Find libc's own functions that preload/kernelptr.c wraps. */
 void kernelptr_init(void);

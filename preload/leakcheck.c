@@ -34,6 +34,7 @@
 #include "observe/dumpfile.h"
 #include "observe/emit.h"
 #include "observe/memstats.h"
+#include "os/sandbox.h"
 #include "profile/modules.h"
 #include "profile/symbols.h"
 
@@ -293,8 +294,11 @@ static void done(uint32_t state)
 	store_release(&check.state, state);
 }
 
-/* There may be little room: after a signal on the stack of a coroutine. */
-static void look(void *arg UNUSED)
+/*
+ * Or say why not. There may be little room: after a signal on the stack of a
+ * coroutine.
+ */
+static void look(void *not)
 {
 	const char *why = lsan.leak_check_at_exit ? veto()
 						  : "leak_check_at_exit=0";
@@ -303,7 +307,9 @@ static void look(void *arg UNUSED)
 
 	if (why && !options->leakcheck_out)
 		return;
-	if (!why && leakcheck_is_busy()) {
+	if (!why && not) {
+		why = not;
+	} else if (!why && leakcheck_is_busy()) {
 		why = "the end came in the middle of the allocator";
 	} else if (!why) {
 		why = gc_cycle(GC_EXIT, true);
@@ -313,20 +319,32 @@ static void look(void *arg UNUSED)
 		check.status = leakcheck_status();
 }
 
-int leakcheck_end(void)
+static int end(const char *not)
 {
-	if (!leakcheck_on() || !leakcheck_is_here())
+	if (!leakcheck_on() || sandboxed || !leakcheck_is_here())
 		return -1;
 	if (!claim())
 		return check.status;
 	check.file.path[0] = '\0';
-	aside_call(look, NULL);
+	aside_call(look, (void *)not);
 	done(DONE);
 	return check.status;
 }
 
+int leakcheck_end(void)
+{
+	return end(NULL);
+}
+
+void leakcheck_restricted(void)
+{
+	end("the program has restricted its system calls (seccomp)");
+}
+
 void leakcheck_undo(void)
 {
+	if (sandboxed)
+		return;
 	if (load_relaxed(&check.state) != DONE || !leakcheck_is_here())
 		return;
 	if (options->leakcheck_out && check.file.path[0])
@@ -352,7 +370,7 @@ bool leakcheck_now(bool last)
 {
 	bool found;
 
-	if (!leakcheck_on() || !leakcheck_is_here() || !claim())
+	if (!leakcheck_on() || sandboxed || !leakcheck_is_here() || !claim())
 		return false;
 	check.last = last;
 	check.found = false;

@@ -49,4 +49,10 @@ int leakcheck_status(void);
 /* Is this thread between two steps of the allocator? Then it can't look. */
 bool leakcheck_is_busy(void);
 
+/*
+ * The program is about to restrict its system calls, after which nobody can
+ * look: say so now. leakcheck_undo(): it has failed to.
+ */
+void leakcheck_restricted(void);
+
 #endif

@@ -167,7 +167,7 @@ long rawcall_noted(long n, long a, long b, long c, long d, long e, long f)
 		exit_of_thread((int)a);
 		break;
 	case SYS_seccomp:
-		return limits_seccomp(n, a, b, (void *)c);
+		return seccomp_by_number(n, a, b, (void *)c);
 	case SYS_capset:
 		return capset((void *)a, (const void *)b);
 	case SYS_unshare:

@@ -68,6 +68,7 @@ struct taken {
 
 static struct {
 	unsigned n;
+	bool less; /* only those with actions */
 	struct taken of[_NSIG];
 } taken;
 
@@ -101,7 +102,8 @@ static struct taken *find(int signo)
 {
 	for (unsigned i = 0; i < taken.n; i++)
 		if (taken.of[i].signo == signo)
-			return &taken.of[i];
+			return taken.less && !taken.of[i].actions
+				? NULL : &taken.of[i];
 	return NULL;
 }
 
@@ -196,7 +198,8 @@ static void on_once(int signo, siginfo_t *info, void *context)
 
 static bool is_once(const struct taken *t, const struct sigaction *sa)
 {
-	return t && leakcheck_on() && sa->sa_flags & (int)SA_RESETHAND &&
+	return t && leakcheck_on() && !taken.less &&
+	       sa->sa_flags & (int)SA_RESETHAND &&
 	       sa->sa_handler != SIG_DFL && sa->sa_handler != SIG_IGN;
 }
 
@@ -369,6 +372,35 @@ static void take(int signo, uint32_t actions)
 		tell(t, "has a handler of the program's");
 	else
 		install(signo);
+}
+
+/* For once is what the kernel does by itself. */
+void signal_restricted(void)
+{
+	for (unsigned i = 0; i < taken.n; i++) {
+		const struct taken *t = &taken.of[i];
+		struct sigaction now, dfl = {.sa_handler = SIG_DFL};
+
+		if (next.sigaction(t->signo, NULL, &now))
+			continue;
+		if (now.sa_sigaction == on_once)
+			next.sigaction(t->signo, &t->once, NULL);
+		else if (now.sa_handler == ours() && !t->actions)
+			next.sigaction(t->signo, &dfl, NULL);
+	}
+	taken.less = true;
+}
+
+void signal_unrestricted(void)
+{
+	taken.less = false;
+	for (unsigned i = 0; i < taken.n; i++) {
+		struct sigaction now;
+
+		if (!next.sigaction(taken.of[i].signo, NULL, &now) &&
+			now.sa_handler == SIG_DFL)
+			install(taken.of[i].signo);
+	}
 }
 
 void signal_init(void)

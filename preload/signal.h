@@ -8,4 +8,11 @@
  */
 void signal_init(void);
 
+/*
+ * The program is about to restrict its system calls: signals that end the
+ * process do so without us. Or it has failed to, and they don't.
+ */
+void signal_restricted(void);
+void signal_unrestricted(void);
+
 #endif

@@ -46,6 +46,7 @@
 #include "observe/lastthread.h"
 #include "os/clock.h"
 #include "os/ownfd.h"
+#include "os/sandbox.h"
 #include "os/sysmem.h"
 #include "os/tasks.h"
 
@@ -431,9 +432,12 @@ static void forget_thread(void)
 
 bool helper_start(void)
 {
-	int pid = (int)sys0(SYS_getpid);
+	int pid;
 	bool running;
 
+	if (sandboxed)
+		return false;
+	pid = (int)sys0(SYS_getpid);
 	lock(&helper.lock);
 	/* Its stack stays: libc, not told either, has it in a list still. */
 	if (helper.running && helper.pid != pid)
@@ -456,7 +460,7 @@ void helper_stop(void)
 	pthread_t thread;
 
 	lock(&helper.lock);
-	if (!helper.running) {
+	if (!helper.running || helper.pid != (int)sys0(SYS_getpid)) {
 		unlock(&helper.lock);
 		return;
 	}

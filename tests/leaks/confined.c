@@ -4,7 +4,7 @@
  * memory that nobody may read from outside. Under seccomp nobody looks, since
  * any system call may be the last; and that is said.
  *
- * truth: seccomp | none stderr=restricted modes=exit,strict
+ * truth: seccomp | unchecked modes=exit,strict
  * truth: private keep | clean
  * truth: private drop | 1/4242
  */

@@ -4,6 +4,7 @@
  *
  *	strict	read, write and _exit only: it reuses what it already has
  *	filter	a list as sandboxes have it; anything else kills the process
+ *	refused	it wants to, but the kernel will not have it
  */
 #include "work.h"
 
@@ -94,8 +95,42 @@ static int filter(void)
 	return 0;
 }
 
+/* Questions as libraries ask them, and a filter that is none. */
+static int refused(void)
+{
+	static const struct sock_filter nothing[1];
+	static const struct sock_fprog wrong = {
+		1, (struct sock_filter *)nothing};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		return 1;
+	errno = 0;
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) != -1 ||
+		errno != EFAULT)
+		return 2;
+	errno = 0;
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_STRICT, 1, NULL) != -1 ||
+		errno != EINVAL)
+		return 3;
+	errno = 0;
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &wrong) != -1 ||
+		errno != EINVAL)
+		return 4;
+	errno = 0;
+	if (syscall(SYS_prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &wrong, 0,
+		    0) != -1 || errno != EINVAL)
+		return 5;
+	if (work(3, 3000) == 0)
+		return 6;
+	say("refused\n");
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
-	return argc > 1 && strcmp(argv[1], "strict") == 0 ? strict()
-							   : filter();
+	if (argc > 1 && strcmp(argv[1], "strict") == 0)
+		return strict();
+	if (argc > 1 && strcmp(argv[1], "refused") == 0)
+		return refused();
+	return filter();
 }
