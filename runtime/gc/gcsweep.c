@@ -74,20 +74,24 @@ static void sweep_singly(struct sweep *w, size_t i, struct mspan *s)
 		}
 }
 
-/* Ordinary small spans: sorted by class, with a count for each. */
+/* As the record has it: the span itself may be given up at any moment. */
+static unsigned class_of(const struct leak_span *r)
+{
+	return r->elemsize <= MAX_SMALL ? sizeclass_for(1, r->elemsize) : 0;
+}
+
+/* By class, with a count for each; large ones are class 0. */
 static void sort_by_class(struct sweep *w)
 {
 	size_t at[NSIZECLASS + 1] = {0};
 
 	for (int pass = 0; pass < 2; pass++) {
 		for (size_t i = 0; i < w->l->nspans; i++) {
-			struct mspan *s = span_of(w, i);
+			unsigned c = class_of(leaklist_span(w->l, i));
 
-			if (!s || s->state != MSPAN_SMALL || s->sampled)
-				continue;
 			if (pass)
-				w->of[at[s->sizeclass]] = (uint32_t)i;
-			at[s->sizeclass]++;
+				w->of[at[c]] = (uint32_t)i;
+			at[c]++;
 		}
 		for (size_t c = 0, sum = 0; !pass && c <= NSIZECLASS; c++) {
 			size_t n = c < NSIZECLASS ? at[c] : 0;
@@ -109,7 +113,8 @@ static void sweep_class(struct sweep *w, unsigned c)
 			struct leak_span *r = leaklist_span(w->l, w->of[i]);
 			struct mspan *s = span_of(w, w->of[i]);
 
-			if (s && s->state == MSPAN_SMALL && s->sizeclass == c)
+			if (s && s->state == MSPAN_SMALL &&
+				s->sizeclass == c && !s->sampled)
 				count(w,
 					mcentral_put_bits(
 						s, leak_row(r, ROW_LEAKED)),
@@ -117,6 +122,23 @@ static void sweep_class(struct sweep *w, unsigned c)
 		}
 		mcentral_unlock_class(c);
 	}
+}
+
+/* The span of entry i, if its objects go back one by one. */
+static struct mspan *single(const struct sweep *w, size_t i)
+{
+	unsigned c = MAX(class_of(leaklist_span(w->l, i)), 1u);
+	struct mspan *s;
+
+	mcentral_lock_class(c);
+	lock(&mheap.lock);
+	s = span_of(w, i);
+	if (s && s->state != MSPAN_LARGE &&
+		(s->state != MSPAN_SMALL || !s->sampled))
+		s = NULL;
+	unlock(&mheap.lock);
+	mcentral_unlock_class(c);
+	return s;
 }
 
 void gcsweep(struct leaklist *l, uint64_t *objects, uint64_t *bytes)
@@ -134,10 +156,9 @@ void gcsweep(struct leaklist *l, uint64_t *objects, uint64_t *bytes)
 	for (unsigned c = 1; c < NSIZECLASS; c++)
 		sweep_class(&w, c);
 	for (size_t i = 0; i < l->nspans; i++) {
-		struct mspan *s = span_of(&w, i);
+		struct mspan *s = single(&w, i);
 
-		if (s && (s->state == MSPAN_LARGE ||
-				 (s->state == MSPAN_SMALL && s->sampled)))
+		if (s)
 			sweep_singly(&w, i, s);
 	}
 	sysmem_unmap(w.of, size, SYS_GC);

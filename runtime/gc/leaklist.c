@@ -256,19 +256,37 @@ static uint64_t verify_span(struct leak_span *r)
 	return n;
 }
 
+/* The last record that begins at this page or before, or NULL. */
+static struct leak_span *record_at(const struct leaklist *l, size_t page)
+{
+	size_t lo = 0, hi = l->nspans;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (leaklist_span(l, mid)->page <= page)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo ? leaklist_span(l, lo - 1) : NULL;
+}
+
+/*
+ * By what the record says of its span, not by the span, which may be given up at
+ * this moment. Behind its last slot no bit is set.
+ */
 static uint64_t strike_object(const struct leaklist *l, uintptr_t p)
 {
-	const struct mspan *s = arena_span(p);
-	struct leak_span *r;
-	uint32_t slot;
+	struct leak_span *r = record_at(l, arena_page(p));
+	uint64_t slot;
 
-	if (!s)
+	if (!r || p < window_base)
 		return 0;
-	r = leaklist_find(l, arena_page(s->base));
-	slot = s->state == MSPAN_SMALL ? mspan_index(s, p) : 0;
-	if (!r || slot / 64 >= r->nwords)
+	slot = (p - arena_addr(r->page)) / r->elemsize;
+	if (slot / 64 >= r->nwords)
 		return 0;
-	return strike(r, slot / 64, (uint64_t)1 << slot % 64);
+	return strike(r, (unsigned)(slot / 64), (uint64_t)1 << slot % 64);
 }
 
 /* Its owner stores there as it likes; see V3 above. */

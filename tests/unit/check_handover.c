@@ -338,7 +338,7 @@ static uint64_t mark_with(unsigned workers)
 	return v.objects - objects;
 }
 
-/* A graph that is reached from one root, so that work has to be shared. */
+/* A graph of which most is far from the roots: work has to be shared. */
 START_TEST(test_workers)
 {
 	static void **node[NODES];
@@ -354,7 +354,7 @@ START_TEST(test_workers)
 		for (size_t k = 0; k < EDGES; k++)
 			node[i][k] = rng_below(&rng, 4)
 				? NULL : node[rng_below(&rng, NODES)];
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < SLOTS; i++)
 		kept[0][i] = node[rng_below(&rng, NODES)];
 	alone = mark_with(1);
 	ck_assert_uint_gt(alone, NODES / 3);
