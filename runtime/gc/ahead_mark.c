@@ -59,7 +59,7 @@ static void read_run(void *arg, uintptr_t lo, uintptr_t hi)
 	struct ahead *a = r->a;
 	bool code = a->now.code;
 	/* Of a word that begins here and ends behind. */
-	size_t tail = code || a->o.mark.unaligned ? 8 : 0, n, got;
+	size_t tail = code || a->m.step < 8 ? 8 : 0, n, got;
 
 	lo = MAX(lo, r->lo);
 	for (hi = MIN(hi, r->hi); lo < hi; lo += n) {

@@ -74,6 +74,12 @@ static void set_up(struct cycle *c)
 		.roots = &c->roots, .stw = &c->stw, .carry = &c->carry};
 	c->job.mark = (struct mark_options){
 		.unaligned = options->unaligned || lsan.use_unaligned,
+		/*
+		 * Structures packed to four bytes are common (Ruby's buffers of
+		 * files, epoll_event). It takes a sixth more time, and none in
+		 * lists.
+		 */
+		.halves = true,
 		.tag_bits = (unsigned)options->pointer_tags};
 	c->job.root_kinds = lsan_root_kinds();
 	if (options->roots == ROOTS_STRICT)

@@ -257,7 +257,7 @@ static bool take_root(struct marker *m, uintptr_t *lo, uintptr_t *hi)
 {
 	while (m->nroots) {
 		const struct root_range *r = m->root;
-		size_t overlap = m->o.unaligned ? 7 : 0;
+		size_t overlap = m->step < 8 ? 7 : 0;
 
 		*lo = r->lo + m->root_off;
 		*hi = MIN(*lo + MARK_CHUNK + overlap, r->hi);
@@ -486,6 +486,7 @@ bool marker_init(
 	m->o = *o;
 	m->o.nworkers = MIN(MAX(o->nworkers, 1u), (unsigned)MARK_WORKERS);
 	m->word_mask = ~(uint64_t)0 >> o->tag_bits;
+	m->step = o->unaligned ? 1 : o->halves ? 4 : 8;
 	m->pagemap = -1;
 	if (!marker_use(m, MARK_AVX512) && !marker_use(m, MARK_AVX2))
 		marker_use(m, MARK_SCALAR);

@@ -12,7 +12,8 @@ enum mark_isa { MARK_SCALAR, MARK_AVX2, MARK_AVX512, MARK_NISA };
 
 struct mark_options {
 	unsigned nworkers; /* threads that mark; 0 counts as 1 */
-	bool unaligned;	   /* words at odd addresses too */
+	bool halves;	   /* words at multiples of four, too */
+	bool unaligned;	   /* words at all addresses */
 	bool no_mappings;  /* words may lead into the heap only */
 	unsigned tag_bits; /* high bits of a word that are no address */
 };
@@ -22,6 +23,7 @@ enum {
 	MARK_STRIDE = 512,	/* bytes scanned between looks at the batch */
 	MARK_AHEAD = 2048,	/* bytes, in what is longer than that */
 	MARK_CHUNK = 256 << 10, /* of a large object or root, taken at once */
+	/* Also: a few, and twice as many as there are words in an object. */
 	MARK_CANDS = MARK_BATCH + MARK_STRIDE / 8 + 8,
 	MARK_WORKERS = 64, /* at most */
 	MARK_FILTER = 64,  /* words */
@@ -36,6 +38,7 @@ struct marker {
 	const struct mark_kernel *kernel;
 	struct mark_options o;
 	uint64_t word_mask;	  /* what tags leave of a word */
+	unsigned step;		  /* bytes from word to word: 8, 4 or 1 */
 	uintptr_t map_lo, map_hi; /* around all mappings that are objects */
 	uint64_t map_filter[MARK_FILTER]; /* by 2 MiB block, hashed */
 	size_t queue_mask;

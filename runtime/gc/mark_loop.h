@@ -221,11 +221,9 @@ RAW_MEMORY static ALWAYS_INLINE void scan_words(struct loop *l,
 static ALWAYS_INLINE void scan_object(struct loop *l, struct mark_worker *w,
 	uintptr_t lo, uintptr_t hi, bool mt)
 {
-	if (likely(!w->m->o.unaligned)) {
-		scan_words(l, w, lo, hi, mt);
-		return;
-	}
-	for (unsigned i = 0; i < 8 && lo + i + 8 <= hi; i++)
+	unsigned step = w->m->step;
+
+	for (unsigned i = 0; i < 8 && lo + i + 8 <= hi; i += step)
 		scan_words(l, w, lo + i, lo + i + ((hi - lo - i) & ~7ul), mt);
 }
 
@@ -259,7 +257,7 @@ static ALWAYS_INLINE bool take_piece(struct loop *l, struct mark_worker *w,
 {
 	struct hv_block b;
 	uint64_t *progress = &l->word[block + HV_PROGRESS], at;
-	size_t overlap = w->m->o.unaligned ? 7 : 0;
+	size_t overlap = w->m->step < 8 ? 7 : 0;
 
 	heapview_block(w->m->v, block, &b);
 	b.scan[0] |= 1;
@@ -360,6 +358,7 @@ RAW_MEMORY static ALWAYS_INLINE void chase(
 	struct loop *l, struct mark_worker *w, bool mt)
 {
 	const struct heapview *v = w->m->v;
+	unsigned step = w->m->step;
 
 	while (l->n > 0 && l->n <= CHASE) {
 		uint64_t off = l->cand[--l->n], bit, *mark;
@@ -387,15 +386,16 @@ RAW_MEMORY static ALWAYS_INLINE void chase(
 		p = v->base + (l->word[block] >> HV_HEAD_PAGE << PAGE_SHIFT) +
 		    (uintptr_t)slot * v->size[cls];
 		end = p + v->size[cls];
-		if (unlikely(w->m->o.unaligned ||
-			     load_relaxed(&w->m->map_left))) {
+		/* There is room for the words and halves of one object. */
+		if (unlikely(step < 4 || load_relaxed(&w->m->map_left))) {
 			scan_object(l, w, p, end, mt);
 			continue;
 		}
-		for (; p < end; p += 8) {
-			uint64_t word = (*(const uint64_t *)p & l->near.mask) -
-					l->near.lo;
+		for (; p + 8 <= end; p += step) {
+			uint64_t word;
 
+			__builtin_memcpy(&word, (const void *)p, 8);
+			word = (word & l->near.mask) - l->near.lo;
 			if (word < l->near.range)
 				l->cand[l->n++] = word;
 		}

@@ -166,7 +166,7 @@ static void put(uintptr_t at, uintptr_t value)
 	memcpy((void *)at, &value, sizeof(value));
 }
 
-static void link_nodes(bool unaligned, unsigned tag_bits)
+static void link_nodes(unsigned step, unsigned tag_bits)
 {
 	for (size_t i = 0; i < nnodes; i++) {
 		struct node *n = &node[i];
@@ -179,9 +179,9 @@ static void link_nodes(bool unaligned, unsigned tag_bits)
 
 			if (n->gap && at - n->gap < 4096)
 				continue;
-			if (unaligned && at + 16 <= n->hi &&
+			if (step < 8 && at + 16 <= n->hi &&
 				(at + 16) % 4096 > 16)
-				at += below(8);
+				at += below(8 / step) * step;
 			if (tag_bits)
 				w |= rnd() << (64 - tag_bits);
 			put(at, w);
@@ -222,8 +222,10 @@ static void model_mark(const struct mark_options *o)
 		struct node *n = stack[--sp];
 		uintptr_t w;
 
-		for (uintptr_t p = n->lo; p + 8 <= n->hi;
-			p += o->unaligned ? 1 : 8) {
+		for (uintptr_t p = n->lo; p + 8 <= n->hi; p += o->unaligned ? 1
+							       : o->halves
+								       ? 4
+								       : 8) {
 			if (n->gap && p + 7 >= n->gap && p < n->gap + 4096)
 				continue;
 			memcpy(&w, (void *)p, 8);
@@ -308,12 +310,12 @@ static void run(const struct mark_options *o, enum mark_isa isa)
 	ck_assert_uint_eq(sysmem_sys(SYS_GC), before);
 }
 
-static void set_up(uint64_t stream, bool unaligned, unsigned tag_bits)
+static void set_up(uint64_t stream, unsigned step, unsigned tag_bits)
 {
 	rng = rng_init(stream);
 	make_objects();
 	make_maps();
-	link_nodes(unaligned, tag_bits);
+	link_nodes(step, tag_bits);
 }
 
 static void tear_down(void)
@@ -326,13 +328,14 @@ static void tear_down(void)
 	}
 }
 
-static void differential(bool unaligned, unsigned tag_bits)
+static void differential(unsigned step, unsigned tag_bits)
 {
 	for (unsigned round = 0; round < 3; round++) {
-		struct mark_options o = {
-			.unaligned = unaligned, .tag_bits = tag_bits};
+		struct mark_options o = {.unaligned = step == 1,
+			.halves = step == 4,
+			.tag_bits = tag_bits};
 
-		set_up(round, unaligned, tag_bits);
+		set_up(round, step, tag_bits);
 		model_mark(&o);
 		for (enum mark_isa isa = 0; isa < MARK_NISA; isa++)
 			for (o.nworkers = 1; o.nworkers <= WORKERS;
@@ -344,19 +347,25 @@ static void differential(bool unaligned, unsigned tag_bits)
 
 START_TEST(test_random)
 {
-	differential(false, 0);
+	differential(8, 0);
 }
 END_TEST
 
 START_TEST(test_unaligned)
 {
-	differential(true, 0);
+	differential(1, 0);
+}
+END_TEST
+
+START_TEST(test_halves)
+{
+	differential(4, 0);
 }
 END_TEST
 
 START_TEST(test_tags)
 {
-	differential(false, 16);
+	differential(8, 16);
 }
 END_TEST
 
@@ -575,6 +584,7 @@ int main(void)
 	tcase_add_test(t, test_empty);
 	tcase_add_test(t, test_random);
 	tcase_add_test(t, test_unaligned);
+	tcase_add_test(t, test_halves);
 	tcase_add_test(t, test_tags);
 	tcase_add_test(t, test_kinds);
 	tcase_add_test(t, test_tag_hides);
