@@ -311,16 +311,21 @@ void gcrun_init(void)
 	sources.metrics = gcrun_metrics;
 }
 
-bool gcrun_needed(void)
+/* Of GOSTAT_SIGNAL; the helper carries them out. */
+static bool signals_ask(void)
 {
 	uint32_t actions = 0;
 
-	if (options->gc == GC_OFF)
-		return false;
 	for (unsigned i = 0; i < options->signal.n; i++)
 		actions |= options->signal.of[i].actions;
-	return options->gogc >= 0 || options->gc == GC_RECLAIM ||
-	       actions & (ACTION_GC | ACTION_LEAKS);
+	return actions & (ACTION_GC | ACTION_LEAKS);
+}
+
+bool gcrun_needed(void)
+{
+	if (options->gc == GC_OFF)
+		return false;
+	return options->gogc >= 0 || options->gc == GC_RECLAIM || signals_ask();
 }
 
 void gcrun_look(void)
@@ -328,9 +333,23 @@ void gcrun_look(void)
 	want(WANT_DUE);
 }
 
+/* Is nobody told of cycles? */
+static bool silent(void)
+{
+	const struct godebug *d = &options->godebug;
+
+	return !d->gctrace && !d->scavtrace && !options->verbose &&
+	       !options->oom_dump && !options->warn_heap && !signals_ask();
+}
+
+static bool start(void)
+{
+	return silent() ? helper_start_apart() : helper_start();
+}
+
 bool gcrun_start(void)
 {
-	if (!helper_start())
+	if (!start())
 		return false;
 	gcrun_look();
 	return true;
@@ -353,7 +372,7 @@ bool gcrun_pause(void)
 
 void gcrun_resume(void)
 {
-	if (helper_start())
+	if (start())
 		gcrun_look();
 }
 

@@ -9,6 +9,13 @@
  * Without sockets it sleeps on a futex and holds no descriptor. With them it
  * sleeps in poll(), and a pair of sockets of our own wakes it.
  *
+ * Who runs cycles only (helper_start_apart) opens files of /proc from time to
+ * time, for microseconds. The program would get the next number for what it
+ * opens then, and a child that lists its descriptors sees one too many. So such
+ * a helper has a table of its own, an empty one: it holds nobody's pipe open.
+ * What writes to the program's descriptors, or makes threads that run code of
+ *the program's, needs its table, and asks for it with helper_start().
+ *
  * pthread_create or raw clone? pthread_create:
  *   - setuid() and its relatives reach every thread that libc knows. A raw
  *     thread would keep the old credentials: root, inside a process that has
@@ -51,6 +58,7 @@
 #include "os/tasks.h"
 
 #include <errno.h>
+#include <linux/close_range.h>
 #include <linux/futex.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -83,6 +91,8 @@ static struct helper {
 	pthread_t thread;
 	char *stack; /* reserved with a guard page below */
 	size_t stack_size;
+	bool share;    /* somebody needs the program's descriptors */
+	bool apart;    /* the running thread does not have them */
 	uint64_t mask; /* of the thread that has made it */
 	struct helper_timer *timers; /* earliest first */
 
@@ -92,6 +102,7 @@ static struct helper {
 	/* Atomic. */
 	int tid;
 	bool stop;
+	uint32_t moving; /* is being started again, to share */
 	uint32_t kick;
 	uint32_t asleep; /* enum asleep */
 	uint32_t generation;
@@ -341,10 +352,13 @@ static void *run(void *unused)
 	int tid = (int)sys0(SYS_gettid);
 
 	sys2(SYS_prctl, PR_SET_NAME, "gostat");
+	/* Not the last user of the table: its maker waits for us. */
+	helper.apart = !helper.share && !sys_failed(sys3(SYS_close_range, 0,
+						~0U, CLOSE_RANGE_UNSHARE));
 	tasks_hide(tid);
 	lastthread_watch(helper.mask);
-	/* relaxed: nothing else is read by whoever sees it. */
-	store_relaxed(&helper.tid, tid);
+	/* release [tid]: apart is read under lock by who waited for it. */
+	store_release(&helper.tid, tid);
 	/* acquire [stop]: pairs with helper_stop(). */
 	while (!load_acquire(&helper.stop))
 		turn();
@@ -420,6 +434,8 @@ static void forget_thread(void)
 	ownfd_close(&helper.pair[0]);
 	ownfd_close(&helper.pair[1]);
 	helper.running = helper.stop = false;
+	helper.share = helper.apart = false;
+	helper.moving = 0;
 	helper.tid = 0;
 	helper.asleep = AWAKE;
 	helper.timers = NULL;
@@ -430,7 +446,33 @@ static void forget_thread(void)
 	helper.queue = NULL;
 }
 
+/* It has a table of its own, and now is to have the program's. */
+static void move(void)
+{
+	uint32_t no = 0;
+	bool apart;
+
+	if (sandboxed)
+		return;
+	lock(&helper.lock);
+	helper.share = true;
+	apart = helper.running && helper.apart &&
+		helper.pid == (int)sys0(SYS_getpid);
+	unlock(&helper.lock);
+	/* relaxed: only who moves it stops it. */
+	if (!apart || !cas_relaxed(&helper.moving, &no, 1))
+		return;
+	helper_stop();
+	store_relaxed(&helper.moving, 0);
+}
+
 bool helper_start(void)
+{
+	move();
+	return helper_start_apart();
+}
+
+bool helper_start_apart(void)
 {
 	int pid;
 	bool running;
@@ -446,7 +488,8 @@ bool helper_start(void)
 		helper.running = true;
 		helper.pid = pid;
 		/* It must not be counted as one of the program's. */
-		while (!helper_tid())
+		/* acquire [tid]: pairs with the release in run(). */
+		while (!load_acquire(&helper.tid))
 			sys0(SYS_sched_yield);
 	}
 	running = helper.running;

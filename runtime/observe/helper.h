@@ -47,6 +47,13 @@ enum { HELPER_NPOLL = 80 };
 bool helper_start(void);
 
 /*
+ * The same for who does not use descriptors of the program's, stderr among
+ * them, and posts no work that does: then it has none. The first helper_start()
+ * of another one changes that.
+ */
+bool helper_start_apart(void);
+
+/*
  * End the thread and wait until it is gone; what is queued stays queued for
  * the next helper_start(). For calls that fail in a process with threads
  * (unshare, setns), and tests. Context: as above, one caller at a time, not the

@@ -62,8 +62,10 @@ static void ended(void)
 {
 	if (!helper_tid())
 		return;
-	if (sys0(SYS_gettid) == sys0(SYS_getpid))
+	if (sys0(SYS_gettid) == sys0(SYS_getpid)) {
+		helper_start(); /* finish() shall have its descriptors */
 		store_relaxed(&last.main_left, true);
+	}
 	if (load_relaxed(&last.main_left))
 		helper_post(&last.work);
 }

@@ -17,9 +17,10 @@
  *
  * Locks: none.
  *
- * Rejected: a descriptor table of our own, by unshare(CLONE_FILES) in the
- * helper thread. Numbers would never meet, but what that thread writes to
- * "stderr" would go to the stderr of the moment of the unshare, which the
+ * Rejected for those that are kept: a descriptor table of our own, by
+ * unshare(CLONE_FILES) in the helper thread (which has one when it writes
+ * nothing, see helper.c). Numbers would never meet, but what that thread writes
+ * to "stderr" would go to the stderr of the moment of the unshare, which the
  * program may have redirected since; and the copies would keep pipes open
  * whose end of file somebody waits for.
  */

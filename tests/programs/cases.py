@@ -746,6 +746,7 @@ case("seccomp-strict", "coreutils", "$BIN/seccomp strict; echo $?")
 case("seccomp-filter", "coreutils", "$BIN/seccomp filter; echo $?")
 case("vfork", "coreutils", "$BIN/spawn vfork; echo $?; $BIN/spawn posix_spawn; "
      "echo $?; $BIN/spawn system; echo $?; $BIN/spawn clone; echo $?")
+case("lowest", "coreutils", "$BIN/lowest; echo $?")
 case("execs", "coreutils", "$BIN/execs; echo $?")
 case("fork-threads", "coreutils", "$BIN/forks; echo $?", timeout=200)
 case("closed-descriptors", "coreutils", "$BIN/closed seen; echo $?; cat seen")
