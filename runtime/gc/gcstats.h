@@ -41,7 +41,9 @@ struct gcstats {
  */
 void gcstats_read(struct gcstats *s);
 
-/* Between these two gcstats_mutable() may be changed. gc.lock is held. */
+/*
+ * Between these two what gcstats_begin() returns may be changed. gc.lock is held.
+ */
 struct gcstats *gcstats_begin(void);
 void gcstats_end(void);
 

@@ -5,12 +5,15 @@ set(SERVE_DIR ${CMAKE_CURRENT_SOURCE_DIR}/serve)
 # serve_test(NAME PROGRAM ARGS...): PROGRAM.c linked with the core, driven by
 # test_NAME.py; 77 means that a reader is not installed.
 function(serve_test name program)
-	add_executable(${program} serve/${program}.c)
-	target_link_libraries(${program} PRIVATE gostat_core gostat_flags)
-	target_include_directories(${program} PRIVATE
-		${CMAKE_CURRENT_SOURCE_DIR})
-	target_compile_options(${program} PRIVATE -g)
-	add_test(NAME serve.${name} COMMAND Python3::Interpreter
+	if(NOT TARGET ${program})
+		add_executable(${program} serve/${program}.c)
+		target_link_libraries(${program} PRIVATE gostat_core
+			gostat_flags)
+		target_include_directories(${program} PRIVATE
+			${CMAKE_CURRENT_SOURCE_DIR})
+		target_compile_options(${program} PRIVATE -g)
+	endif()
+	add_test(NAME serve.${name} COMMAND Python3::Interpreter -B
 		${SERVE_DIR}/test_${name}.py $<TARGET_FILE:${program}> ${ARGN})
 	set_tests_properties(serve.${name} PROPERTIES LABELS serve
 		TIMEOUT 300 SKIP_RETURN_CODE 77)
@@ -39,6 +42,7 @@ endif()
 # Its time-outs are real seconds, of which sanitizers leave too few.
 if(NOT GOSTAT_SANITIZE)
 	serve_test(httpd httpd_app)
+	serve_test(socket httpd_app)
 endif()
 
 # Cycles of a real program.
