@@ -170,7 +170,7 @@ static bool alloc_rest(struct ahead *a)
 		hv_range(v) / OS_PAGE / 8 + sizeof(uint64_t), (size_t)OS_PAGE);
 	a->was = sysmem_map(NULL, v->word_bytes, SYS_GC);
 	a->written = sysmem_map(NULL, a->written_bytes, SYS_GC);
-	a->buf = sysmem_map(NULL, AHEAD_BUF + OS_PAGE, SYS_GC);
+	a->buf = sysmem_map(NULL, 2 * AHEAD_BUF, SYS_GC);
 	return a->was && a->written && a->buf;
 }
 
@@ -252,7 +252,7 @@ void ahead_end(struct ahead *a, bool forked)
 	if (a->written)
 		sysmem_unmap(a->written, a->written_bytes, SYS_GC);
 	if (a->buf)
-		sysmem_unmap(a->buf, AHEAD_BUF + OS_PAGE, SYS_GC);
+		sysmem_unmap(a->buf, 2 * AHEAD_BUF, SYS_GC);
 	heapview_free(&a->v);
 	roots_free(&a->roots);
 }

@@ -47,7 +47,7 @@ struct ahead {
 	uint64_t *was;	   /* v.word at the start; scan bits: all but objects */
 	uint64_t *written; /* bits, one for each OS_PAGE of v's range */
 	size_t written_bytes;
-	char *buf;
+	char *buf; /* twice AHEAD_BUF */
 	struct ahead_options o;
 
 	/* How far ahead_mark() has got. */

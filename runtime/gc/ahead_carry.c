@@ -46,7 +46,7 @@ static void keep(const struct carry *c, uintptr_t lo, uintptr_t hi)
 	}
 }
 
-/* The same slots as then? */
+/* The same slots as then, as far as there are any? */
 static bool same_slots(const struct carry *c, uint32_t at, uint64_t entry)
 {
 	const uint64_t *now = &c->now->word[entry >> HV_BLOCK_SHIFT];
@@ -55,22 +55,47 @@ static bool same_slots(const struct carry *c, uint32_t at, uint64_t entry)
 	return entry && !(both & ~(uint64_t)HV_QUEUED);
 }
 
+/* The span is shorter than it was: there are others behind it. */
+static void carry_rest(const struct carry *c, uintptr_t base, uint64_t led,
+	size_t size)
+{
+	for (; led; led &= led - 1) {
+		uintptr_t p = base + (size_t)__builtin_ctzll(led) * size;
+
+		keep(c, p, p + size);
+	}
+}
+
+static uint64_t slots_now(
+	const struct heapview *v, uint32_t block, unsigned i)
+{
+	size_t page = v->word[block] >> HV_HEAD_PAGE;
+	unsigned n = arena_span(arena_addr(page))->nelems;
+
+	n -= MIN(i * 64, n);
+	return n >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1;
+}
+
 static void carry_word(const struct carry *c, uint32_t at, uint32_t now,
 	unsigned cls, unsigned i)
 {
 	struct heapview *v = c->now;
 	unsigned n = v->mark_words[cls];
 	uint64_t *mark = &v->word[now + 1 + i], *scan = mark + n;
-	uint64_t led =
-		c->then->word[at + 1 + i] & ~c->a->was[at + 1 + i] & ~*mark;
+	uint64_t led = c->then->word[at + 1 + i] & ~c->a->was[at + 1 + i];
 	uint64_t read =
 		c->then->word[at + 1 + n + i] & ~c->a->was[at + 1 + n + i];
 	uintptr_t base = v->base +
 			 (v->word[now] >> HV_HEAD_PAGE << PAGE_SHIFT) +
 			 i * 64ul * v->size[cls];
-	bool written =
-		led && ahead_written(c->a, base, base + 64ul * v->size[cls]);
+	uint64_t here = slots_now(v, now, i);
+	bool written;
 
+	if (led & ~here)
+		carry_rest(c, base, led & ~here, v->size[cls]);
+	led &= here & ~*mark;
+	written = led &&
+		ahead_written(c->a, base, base + 64ul * v->size[cls]);
 	if (!written) {
 		*mark |= led & read;
 		*scan |= led & read;

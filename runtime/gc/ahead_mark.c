@@ -28,6 +28,7 @@
 enum {
 	STRETCH = 4 << 20, /* bytes between looks at the clock */
 	ROUNDS = 3,	   /* at most */
+	WHOLE = 16 << 10,  /* bytes of a span that is copied at once */
 };
 
 /* -------- reading -------- */
@@ -89,54 +90,91 @@ static void scan_stretch(struct ahead *a)
 		a->v.word[s->block + 2] &= ~(uint64_t)1;
 }
 
-/* Move the objects of bits that were read into one piece; its length. */
-static size_t pack(struct ahead *a, uint64_t *todo, uint64_t *scan_bits,
-	unsigned first, size_t size, size_t got)
+/* Where the span of a block ended: spans of a class differ in length. */
+static uintptr_t span_end(const struct heapview *v, uint32_t block)
 {
-	unsigned nwords = HV_MAX_WORDS;
-	size_t to = 0;
+	size_t page = v->word[block] >> HV_HEAD_PAGE;
 
-	for (unsigned i = first / 64; i < nwords; i++)
-		for (uint64_t b = todo[i]; b; b &= b - 1) {
-			unsigned bit = (unsigned)__builtin_ctzll(b);
-			size_t off = (i * 64 + bit - first) * size;
-
-			if (off + size > got) {
-				scan_bits[i] &= ~((uint64_t)1 << bit);
-				continue;
-			}
-			if (off != to)
-				memmove(a->buf + to, a->buf + off, size);
-			to += size;
-		}
-	return to;
+	while (page < v->npages && v->page[page] >> HV_BLOCK_SHIFT == block)
+		page++;
+	return v->base + (page << PAGE_SHIFT);
 }
 
-static void scan_small(struct ahead *a, uint32_t block, unsigned cls)
-{
-	struct heapview *v = &a->v;
-	unsigned n = v->mark_words[cls], first = UINT32_MAX, last = 0;
-	uint64_t *mark = &v->word[block + 1], *scan_bits = mark + n;
-	uint64_t todo[HV_MAX_WORDS] = {0};
-	uintptr_t base =
-		v->base + (v->word[block] >> HV_HEAD_PAGE << PAGE_SHIFT);
-	size_t size = v->size[cls], got, bytes;
+/* Copies of some slots of a span, from slot first on. */
+struct copy {
+	unsigned first;
+	size_t bytes;
+	bool cut; /* not all could be read */
+};
 
+/* Move the objects of bits that were read into one piece; its length. */
+static size_t pack(struct ahead *a, struct copy *c, uint64_t *todo,
+	uint64_t *scan_bits, size_t size)
+{
+	char *to = a->buf, *from = a->buf + AHEAD_BUF;
+
+	for (unsigned i = c->first / 64; i < HV_MAX_WORDS; i++)
+		for (uint64_t b = todo[i]; b; b &= b - 1) {
+			unsigned bit = (unsigned)__builtin_ctzll(b);
+			size_t off = (i * 64 + bit - c->first) * size;
+
+			if (off + size > c->bytes) {
+				scan_bits[i] &= ~((uint64_t)1 << bit);
+				c->cut = true;
+				continue;
+			}
+			memcpy(to, from + off, size);
+			to += size;
+		}
+	return (size_t)(to - a->buf);
+}
+
+/* Slots that something leads to and that are not read yet. */
+static bool take(uint64_t *mark, unsigned n, uint64_t *todo, unsigned *first,
+	unsigned *last)
+{
+	uint64_t *scan_bits = mark + n;
+
+	*first = UINT32_MAX;
 	for (unsigned i = 0; i < n; i++) {
 		todo[i] = mark[i] & ~scan_bits[i];
 		scan_bits[i] |= todo[i];
 		if (!todo[i])
 			continue;
-		first = MIN(first, i * 64 + (unsigned)__builtin_ctzll(todo[i]));
-		last = i * 64 + 63 - (unsigned)__builtin_clzll(todo[i]);
+		*first = MIN(*first,
+			i * 64 + (unsigned)__builtin_ctzll(todo[i]));
+		*last = i * 64 + 63 - (unsigned)__builtin_clzll(todo[i]);
 	}
-	if (first == UINT32_MAX)
-		return;
-	bytes = (last + 1 - first) * size;
-	got = writetrack_read(
-		a->buf, base + first * size, MIN(bytes, (size_t)AHEAD_BUF));
-	bytes = pack(a, todo, scan_bits, first, size, got);
-	scan(a, bytes, false);
+	return *first != UINT32_MAX;
+}
+
+/*
+ * A short span is copied as a whole, at once: then lists that stay inside of it
+ * are followed without a system call for each of their objects.
+ */
+static void scan_small(struct ahead *a, uint32_t block, unsigned cls)
+{
+	struct heapview *v = &a->v;
+	unsigned n = v->mark_words[cls], first, last;
+	uint64_t *mark = &v->word[block + 1];
+	uint64_t todo[HV_MAX_WORDS] = {0};
+	uintptr_t base =
+		v->base + (v->word[block] >> HV_HEAD_PAGE << PAGE_SHIFT);
+	size_t size = v->size[cls], length = span_end(v, block) - base;
+	bool whole = length <= WHOLE;
+	struct copy c = {0, 0, false};
+
+	while (!c.cut && take(mark, n, todo, &first, &last)) {
+		if (!whole) {
+			c.first = first;
+			length = MIN((last + 1 - first) * size,
+				(size_t)AHEAD_BUF);
+		}
+		if (!whole || !c.bytes)
+			c.bytes = writetrack_read(a->buf + AHEAD_BUF,
+				base + c.first * size, length);
+		scan(a, pack(a, &c, todo, mark + n, size), false);
+	}
 }
 
 /* The next block that something leads to. */
@@ -249,7 +287,7 @@ static void read_again(
 	struct heapview *v = &a->v;
 	unsigned n = v->mark_words[cls];
 	uintptr_t lo = v->base + (v->word[at] >> HV_HEAD_PAGE << PAGE_SHIFT);
-	uintptr_t hi = lo + sizeclasses[cls].npages * (size_t)PAGE_SIZE;
+	uintptr_t hi = span_end(v, (uint32_t)at);
 	struct mark_worker *w = &a->m.worker[0];
 
 	for (uintptr_t p = lo; p < hi; p += OS_PAGE)
