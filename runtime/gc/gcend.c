@@ -31,7 +31,8 @@
 #include "os/sysmem.h"
 #include "os/tasks.h"
 
-enum { MEND = 8 }; /* blocks after each cycle: 7 ms of CPU at most */
+/* Blocks after each cycle: as many as take a 16th of its CPU, or 7 ms. */
+enum { MEND = 8, MEND_NS = 900000, MEND_SHARE = 16 };
 
 /* Of the last cycle that looked for leaks. */
 static struct {
@@ -205,7 +206,8 @@ void gcend(struct cycle *c)
 	count(c, &figures, objects, bytes);
 	if (c->reason != GC_EXIT) {
 		leak_forget_freed();
-		hugepage_mend(MEND);
+		hugepage_mend(MAX((unsigned)MEND,
+			(unsigned)(c->cpu_ns / MEND_SHARE / MEND_NS)));
 	}
 	if (c->job.result)
 		leaklist_close(&r->list);
