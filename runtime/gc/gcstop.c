@@ -123,8 +123,10 @@ static const char *prepare(struct cycle *c)
 	if (!roots_prepare(&c->roots))
 		return c->roots.error ? c->roots.error : "cannot read /proc";
 	set_up(c);
-	if (!c->in_place && !c->by_parts)
+	if (!c->in_place && !c->by_parts) {
+		snapshot_prepare(&c->snapshot);
 		carry_prepare(&c->carry);
+	}
 	return gcjob_alloc(&c->job) ? NULL : "no memory for the result";
 }
 

@@ -181,6 +181,14 @@ static bool refused(struct snapshot *s, int error)
 	return false;
 }
 
+void snapshot_prepare(struct snapshot *s)
+{
+	if (!s->shared)
+		s->shared = sysmem_map_shared(OS_PAGE, SYS_GC);
+	s->faults = page_faults();
+	s->prepared = true;
+}
+
 bool snapshot_take(struct snapshot *s, int (*fn)(void *arg), void *arg)
 {
 	long flags = CLONE_FILES | CLONE_UNTRACED, pid; /* exit signal 0 */
@@ -190,12 +198,12 @@ bool snapshot_take(struct snapshot *s, int (*fn)(void *arg), void *arg)
 	begin(s);
 	if (snapshot_refuse)
 		return refused(s, snapshot_refuse);
-	if (!s->shared)
-		s->shared = sysmem_map_shared(OS_PAGE, SYS_GC);
+	if (!s->prepared || !s->shared)
+		snapshot_prepare(s);
+	s->prepared = false;
 	if (!s->shared)
 		return refused(s, ENOMEM);
 	s->shared->done = 0;
-	s->faults = page_faults();
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(all));
 	pid = sys6(SYS_clone, flags, 0, 0, 0, 0, 0);
 	if (pid == 0)
@@ -336,6 +344,7 @@ void snapshot_postfork_child(struct snapshot *s)
 	if (s->shared)
 		sysmem_unmap(s->shared, OS_PAGE, SYS_GC);
 	s->shared = NULL;
+	s->prepared = false;
 	s->pid = 0;
 	s->state = SNAPSHOT_NONE;
 }
