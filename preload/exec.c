@@ -104,13 +104,13 @@ static bool runs_from_path(const char *file)
 /* -------- around it -------- */
 
 /* True: the world can't be stopped meanwhile. */
-static bool leave(bool works)
+static bool leave(bool works, const char *file)
 {
 	exec_init();
 	if (sandboxed)
 		return false;
 	if (works)
-		leakcheck_end();
+		leakcheck_exec(file);
 	return gc_preexec();
 }
 
@@ -124,21 +124,21 @@ static int stay(bool held, int ret)
 
 API int execve(const char *path, char *const argv[], char *const envp[])
 {
-	bool held = leave(runs(AT_FDCWD, path, 0));
+	bool held = leave(runs(AT_FDCWD, path, 0), path);
 
 	return stay(held, next.execve(path, argv, envp));
 }
 
 API int execvpe(const char *file, char *const argv[], char *const envp[])
 {
-	bool held = leave(runs_from_path(file));
+	bool held = leave(runs_from_path(file), file);
 
 	return stay(held, next.execvpe(file, argv, envp));
 }
 
 API int fexecve(int fd, char *const argv[], char *const envp[])
 {
-	bool held = leave(runs(fd, "", AT_EMPTY_PATH));
+	bool held = leave(runs(fd, "", AT_EMPTY_PATH), NULL);
 
 	return stay(held, next.fexecve(fd, argv, envp));
 }
@@ -146,7 +146,8 @@ API int fexecve(int fd, char *const argv[], char *const envp[])
 API int execveat(int dir, const char *path, char *const argv[],
 	char *const envp[], int flags)
 {
-	bool held = leave(runs(dir, path, flags & AT_EMPTY_PATH));
+	bool held = leave(runs(dir, path, flags & AT_EMPTY_PATH),
+		flags & AT_EMPTY_PATH ? NULL : path);
 
 	return stay(held, next.execveat(dir, path, argv, envp, flags));
 }

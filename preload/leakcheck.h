@@ -34,7 +34,10 @@ bool leakcheck_is_here(void);
  */
 int leakcheck_end(void);
 
-/* An exec before which leakcheck_end() was called has failed. */
+/* The same, before an exec of that file; NULL: of one without a name. */
+int leakcheck_exec(const char *file);
+
+/* An exec before which leakcheck_exec() was called has failed. */
 void leakcheck_undo(void);
 
 /*

@@ -16,6 +16,7 @@
  *
  * Invariant: nothing is green that was not checked. Each way to learn nothing
  * (no report, half a report, no library) ends in LEAKS_UNCHECKED and status 3.
+ * Before an exec a process says what it will be; that one has to report, too.
  */
 #include "launch.h"
 #include "leaks.h"
@@ -146,37 +147,66 @@ static void collect(struct check *c)
 	free(of);
 }
 
-static char *why_no_report(const struct check *c)
+static char *why_no_report(const struct check *c, int pid, const char *program)
 {
 	char *why;
-	int sig = WIFSIGNALED(c->wait_status) ? WTERMSIG(c->wait_status) : 0;
+	int sig = pid == c->pid && WIFSIGNALED(c->wait_status)
+			  ? WTERMSIG(c->wait_status)
+			  : 0;
 
-	why = launch_obstacle(c->cli->argv[0]);
+	why = launch_obstacle(program);
 	if (why)
 		return why;
 	if (sig)
 		return mem_printf("killed by signal %d (%s) before it could "
 				  "look",
 			sig, strsignal(sig));
-	return mem_copy("it left no report: it may have become another "
-			"program without the library, or another user");
+	return mem_copy("it left no report: it may have been killed, have lost "
+			"the library, or have become another user");
 }
 
-/* The command itself must have spoken. */
-static void demand_report(struct check *c)
+static void keep_unchecked(struct check *c, int pid, const char *program)
 {
+	char *file = launch_find(program);
+	char *why = why_no_report(c, pid, program);
 	struct leaks l;
-	char *file, *why;
 
-	for (size_t i = 0; i < c->n; i++)
-		if (c->reports[i].pid == c->pid)
-			return;
-	file = launch_find(c->cli->argv[0]);
-	why = why_no_report(c);
-	leaks_unchecked(&l, c->pid, file ? file : c->cli->argv[0], why);
+	leaks_unchecked(&l, pid, file ? file : program, why);
 	keep(c, &l);
 	free(file);
 	free(why);
+}
+
+/*
+ * Of a process that was several programs one after the other, the last one has
+ * no next. Which came first is not always clear from the files' times.
+ */
+static bool reports_again(const struct check *c, size_t i)
+{
+	int pid = c->reports[i].pid;
+
+	for (size_t k = 0; k < c->n; k++)
+		if (c->reports[k].pid == pid &&
+			(k > i || !*c->reports[k].next))
+			return true;
+	return false;
+}
+
+/* The command itself must have spoken, and whatever a process has become. */
+static void demand_reports(struct check *c)
+{
+	bool spoken = false;
+	size_t n = c->n;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct leaks *l = &c->reports[i];
+
+		spoken |= l->pid == c->pid;
+		if (*l->next && !reports_again(c, i))
+			keep_unchecked(c, l->pid, l->next);
+	}
+	if (!spoken)
+		keep_unchecked(c, c->pid, c->cli->argv[0]);
 }
 
 /* Without --follow there is one process; it may have been several programs. */
@@ -207,7 +237,9 @@ static void print(const struct check *c)
 		return;
 	}
 	for (size_t i = 0; i < c->n; i++)
-		leaks_print(&c->reports[i], c->out, c->color);
+		leaks_print(&c->reports[i], c->out, c->color, c->n > 1);
+	if (c->n > 1)
+		leaks_print_total(c->reports, c->n, c->out);
 	leaks_print_unused(c->reports, c->n, &c->rules, c->out);
 }
 
@@ -264,7 +296,7 @@ static int run_check(struct check *c, uint64_t leaked_status)
 	}
 	c->wait_status = launch_wait(c->pid, c->follow);
 	collect(c);
-	demand_report(c);
+	demand_reports(c);
 	join(c);
 	/* stderr writes every word at once, if it isn't told otherwise. */
 	setvbuf(c->out, NULL, _IOFBF, OUT_BUFFER);

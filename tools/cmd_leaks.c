@@ -35,7 +35,7 @@ static void print(const struct cli *c, const struct leaks *l,
 	const struct suppress *rules)
 {
 	if (!cli_get(c, "json")) {
-		leaks_print(l, stdout, cli_color(c, STDOUT_FILENO));
+		leaks_print(l, stdout, cli_color(c, STDOUT_FILENO), false);
 		leaks_print_unused(l, 1, rules, stdout);
 		return;
 	}

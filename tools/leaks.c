@@ -112,6 +112,7 @@ static bool parse_body(struct leaks *l, char **why)
 	}
 	l->pid = (int)number_of(l->root, "pid");
 	l->exe = string_of(l->root, "exe");
+	l->next = string_of(l->root, "exec");
 	l->reason = mem_copy(string_of(l->root, "reason"));
 	l->suppressed_objects = number_of(suppressed, "objects");
 	l->suppressed_bytes = number_of(suppressed, "bytes");
@@ -200,6 +201,7 @@ void leaks_unchecked(
 	struct leaks *l, int pid, const char *exe, const char *reason)
 {
 	*l = (struct leaks){.pid = pid,
+		.next = "",
 		.status = LEAKS_UNCHECKED,
 		.reason = mem_copy(reason),
 		.root = json_object()};

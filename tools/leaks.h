@@ -40,6 +40,7 @@ enum leaks_status { LEAKS_CLEAN, LEAKS_FOUND, LEAKS_UNCHECKED };
 struct leaks {
 	int pid;
 	const char *exe;
+	const char *next; /* what it became by exec; "" */
 	enum leaks_status status;
 	char *reason; /* of unchecked; else "" */
 	struct leak *of;
@@ -74,8 +75,11 @@ void leaks_merge(struct leaks *a, struct leaks *b);
 void leaks_complete(
 	struct leaks *l, struct symbolizer *s, struct suppress *rules);
 
-/* In LeakSanitizer's words. */
-void leaks_print(const struct leaks *l, FILE *f, bool color);
+/* In LeakSanitizer's words; named: and say which program it is. */
+void leaks_print(const struct leaks *l, FILE *f, bool color, bool named);
+
+/* Of several reports, how many leaked, and which programs. */
+void leaks_print_total(const struct leaks *l, size_t n, FILE *f);
 
 /* A line for each rule that matched nothing in any of the n reports. */
 void leaks_print_unused(

@@ -81,7 +81,8 @@ static void print_used(FILE *f, const struct leaks *l)
 	fprintf(f, "%s\n", line);
 }
 
-static void print_leaks(const struct leaks *l, FILE *f, const struct ink *ink)
+static void print_leaks(const struct leaks *l, FILE *f, const struct ink *ink,
+	const char *in, const char *exe)
 {
 	uint64_t objects = 0, bytes = 0;
 	char **frames = mem_zero(l->nframes, sizeof(*frames));
@@ -90,8 +91,8 @@ static void print_leaks(const struct leaks *l, FILE *f, const struct ink *ink)
 		frames[i] = frame_text(&l->frames[i], ink);
 	fprintf(f,
 		"\n==========================================================="
-		"======\n%s==%d==ERROR: gostat: detected memory leaks%s\n\n",
-		ink->error, l->pid, ink->off);
+		"======\n%s==%d==ERROR: gostat: detected memory leaks%s%s%s\n\n",
+		ink->error, l->pid, in, exe, ink->off);
 	for (size_t i = 0; i < l->n; i++) {
 		print_leak(f, &l->of[i], frames, ink);
 		objects += l->of[i].objects;
@@ -104,27 +105,84 @@ static void print_leaks(const struct leaks *l, FILE *f, const struct ink *ink)
 	free_texts(frames, l->nframes);
 }
 
-void leaks_print(const struct leaks *l, FILE *f, bool color)
+void leaks_print(const struct leaks *l, FILE *f, bool color, bool named)
 {
 	const struct ink *ink = &inks[color];
+	const char *exe = named ? l->exe : "";
+	const char *in = *exe ? " in " : "";
 
 	switch (l->status) {
 	case LEAKS_UNCHECKED:
 		fprintf(f,
-			"%s==%d==ERROR: gostat: leaks were not checked: "
+			"%s==%d==ERROR: gostat: leaks%s%s were not checked: "
 			"%s%s\n",
-			ink->error, l->pid, l->reason, ink->off);
+			ink->error, l->pid, in, exe, l->reason, ink->off);
 		break;
 	case LEAKS_CLEAN:
 		print_used(f, l);
 		fprintf(f,
-			"==%d==gostat: no leaks; %lu object(s) with %lu "
+			"==%d==gostat: no leaks%s%s; %lu object(s) with %lu "
 			"byte(s) are still reachable\n",
-			l->pid, (unsigned long)l->live_objects,
+			l->pid, in, exe, (unsigned long)l->live_objects,
 			(unsigned long)l->live_bytes);
 		break;
 	case LEAKS_FOUND:
-		print_leaks(l, f, ink);
+		print_leaks(l, f, ink, in, exe);
+	}
+}
+
+/* Sums of one program, or of all. */
+struct total {
+	size_t runs, leaked, unchecked;
+	uint64_t objects, bytes; /* leaked */
+};
+
+static void sum_up(struct total *t, const struct leaks *l)
+{
+	t->runs++;
+	t->leaked += l->status == LEAKS_FOUND;
+	t->unchecked += l->status == LEAKS_UNCHECKED;
+	for (size_t i = 0; i < l->n; i++) {
+		t->objects += l->of[i].objects;
+		t->bytes += l->of[i].bytes;
+	}
+}
+
+static bool seen_before(const struct leaks *l, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (!strcmp(l[k].exe, l[i].exe))
+			return true;
+	return false;
+}
+
+void leaks_print_total(const struct leaks *l, size_t n, FILE *f)
+{
+	struct total all = {0};
+
+	for (size_t i = 0; i < n; i++)
+		sum_up(&all, &l[i]);
+	fprintf(f,
+		"\nTOTAL: gostat: %zu program(s) run: %zu leaked, %zu not "
+		"checked, %zu without leaks.\n",
+		n, all.leaked, all.unchecked, n - all.leaked - all.unchecked);
+	for (size_t i = 0; i < n; i++) {
+		struct total t = {0};
+
+		if (seen_before(l, i))
+			continue;
+		for (size_t k = i; k < n; k++)
+			if (!strcmp(l[k].exe, l[i].exe))
+				sum_up(&t, &l[k]);
+		if (t.leaked)
+			fprintf(f,
+				"    %zu of %zu: %lu byte(s) in %lu "
+				"allocation(s)  %s\n",
+				t.leaked, t.runs, (unsigned long)t.bytes,
+				(unsigned long)t.objects, l[i].exe);
+		if (t.unchecked)
+			fprintf(f, "    %zu of %zu: not checked  %s\n",
+				t.unchecked, t.runs, l[i].exe);
 	}
 }
 

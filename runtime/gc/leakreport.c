@@ -22,6 +22,9 @@
  *
  *	"leaks":[{"kind":"direct","objects":1,"bytes":24,"frames":"0 1 2"}],
  *	"frames":[{"function":"make",...},{"function":"main",...},...]
+ *
+ * And it says what the process is about to become ("exec"), so that the absence
+ * of another report can be noticed.
  */
 #include "gc/leakreport.h"
 #include "base/json.h"
@@ -456,6 +459,10 @@ void leakreport_json(struct fmt *f, const struct leaks *l,
 
 	fmt_printf(f, "{\"version\":1,\"pid\":%d,\"exe\":", o->pid);
 	json_text(f, o->exe ? o->exe : "");
+	if (o->brief && o->next) {
+		fmt_str(f, ",\"exec\":");
+		json_text(f, o->next);
+	}
 	fmt_printf(f, ",\"status\":\"%s\",\"reason\":", status);
 	json_text(f, l->unchecked ? l->unchecked : "");
 	json_groups(f, l, o->brief);

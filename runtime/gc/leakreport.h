@@ -42,6 +42,7 @@ struct leakreport_options {
 	bool report_objects; /* addresses too, in text */
 	bool print_suppressions;
 	bool brief; /* in JSON, each frame once: for the tool */
+	const char *next; /* what it becomes by exec, or NULL; if brief */
 	void (*heap)(struct fmt *f); /* MemStats as JSON, or NULL */
 };
 

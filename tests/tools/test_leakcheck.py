@@ -413,6 +413,32 @@ class Processes(unittest.TestCase):
             self.assertEqual(r.returncode, status, (args, r.stderr))
             self.assertIn("gostat: no leaks;", r.stderr, args)
 
+    def test_exec_of_what_cannot_be_checked(self):
+        """The shell has nothing to hide, but what becomes of it may have."""
+        for how, why in [
+                (f"exec {PRETEND} - 0", "statically linked"),
+                (f"exec env -i {LEAKY}", "it left no report"),
+                ("exec env LD_PRELOAD= sh -c 'kill -KILL $$'", "signal 9")]:
+            r = gostat("sh", "-c", how)
+            self.assertIn(why, r.stderr)
+            self.assertEqual(r.returncode, 3, r.stderr)
+        # Not if it fails.
+        r = gostat("sh", "-c", "(exec ./nowhere); exit 0")
+        self.assertEqual(r.returncode, 0, r.stderr)
+
+    def test_tree(self):
+        r = gostat("--follow", "sh", "-c",
+                   f"{LEAKY} & {LEAKY} & wait; (exec {PRETEND} - 0); true")
+        self.assertEqual(r.returncode, 23, r.stderr)
+        total = r.stderr[r.stderr.index("\nTOTAL: "):]
+        self.assertIn(": 2 leaked, 1 not checked, ", total)
+        self.assertIn(f"\n    2 of 2: 920 byte(s) in 16 allocation(s)  {LEAKY}"
+                      "\n", total)
+        self.assertIn(f"\n    1 of 1: not checked  {PRETEND}\n", total)
+        self.assertIn(f"detected memory leaks in {LEAKY}\n", r.stderr)
+        self.assertRegex(r.stderr, r"no leaks in /\S+; \d")
+        self.assertIn(f"leaks in {PRETEND} were not checked", r.stderr)
+
     def test_signals_are_the_programs(self):
         for name in "TERM", "INT", "SEGV", "ABRT", "HUP":
             r = self.verdict("sh", "-c", f"kill -{name} $$",
