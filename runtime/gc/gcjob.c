@@ -2,8 +2,8 @@
 /*
  * gcjob: from a frozen process to a list of what nobody can reach.
  *
- *	roots_collect --> heapview_init --> marker_roots
- *	                                       |
+ *	roots_collect --> letgo --> heapview_init --> marker_roots
+ *	                  (copy)                       |
  *	      finalizers' objects, ignored objects are added
  *	                                       |
  *	                  leak_classify (if asked) --> leaklist_write
@@ -21,6 +21,7 @@
 #include "gc/guard.h"
 #include "gc/jobstack.h"
 #include "gc/leakscope.h"
+#include "gc/letgo.h"
 #include "gc/suppress.h"
 #include "os/sysmem.h"
 #include "profile/symbols.h"
@@ -161,6 +162,7 @@ static const char *mark(struct gcjob *j, struct heapview *v)
 static int run(void *arg)
 {
 	struct gcjob *j = arg;
+	struct letgo gone = {0};
 	struct heapview v;
 
 	if (j->copy)
@@ -170,6 +172,10 @@ static int run(void *arg)
 		j->result->error = j->roots->error;
 	} else {
 		count_roots(j);
+		if (j->copy) {
+			letgo(&gone, j->roots, &j->mark);
+			j->mark.gone = &gone;
+		}
 		if (heapview_init(&v, j->roots)) {
 			j->result->error = mark(j, &v);
 			heapview_free(&v);
@@ -177,6 +183,7 @@ static int run(void *arg)
 			j->result->error = "no memory for mark bits";
 		}
 	}
+	letgo_free(&gone);
 	guard_end();
 	return 0;
 }

@@ -454,6 +454,15 @@ bool marker_use(struct marker *m, enum mark_isa isa)
 	return true;
 }
 
+const struct mark_kernel *marker_best(void)
+{
+	struct marker m;
+
+	if (!marker_use(&m, MARK_AVX512) && !marker_use(&m, MARK_AVX2))
+		marker_use(&m, MARK_SCALAR);
+	return m.kernel;
+}
+
 static bool alloc_workers(struct marker *m)
 {
 	unsigned n = m->o.nworkers;
@@ -488,8 +497,7 @@ bool marker_init(
 	m->word_mask = ~(uint64_t)0 >> o->tag_bits;
 	m->step = o->unaligned ? 1 : o->halves ? 4 : 8;
 	m->pagemap = -1;
-	if (!marker_use(m, MARK_AVX512) && !marker_use(m, MARK_AVX2))
-		marker_use(m, MARK_SCALAR);
+	m->kernel = marker_best();
 	if (!alloc_workers(m)) {
 		marker_free(m);
 		return false;

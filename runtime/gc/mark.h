@@ -10,12 +10,15 @@
 
 enum mark_isa { MARK_SCALAR, MARK_AVX2, MARK_AVX512, MARK_NISA };
 
+struct letgo;
+
 struct mark_options {
 	unsigned nworkers; /* threads that mark; 0 counts as 1 */
 	bool halves;	   /* words at multiples of four, too */
 	bool unaligned;	   /* words at all addresses */
 	bool no_mappings;  /* words may lead into the heap only */
 	unsigned tag_bits; /* high bits of a word that are no address */
+	const struct letgo *gone; /* what there is no need to read, or NULL */
 };
 
 enum {
@@ -68,6 +71,9 @@ struct marker {
 bool marker_init(
 	struct marker *m, struct heapview *v, const struct mark_options *o);
 void marker_free(struct marker *m);
+
+/* The best loops for this CPU. */
+const struct mark_kernel *marker_best(void);
 
 /* Choose the loops; false: this CPU can't run them. The best by default. */
 bool marker_use(struct marker *m, enum mark_isa isa);

@@ -29,6 +29,8 @@ static ALWAYS_INLINE void mark_ahead(uintptr_t p)
 /* The inner loops for one kind of CPU: mark_scalar.c and others. */
 struct mark_kernel {
 	const char *name;
+	/* No word of [lo, hi), whole pages, is of interest. */
+	bool (*clear)(struct filter f, uintptr_t lo, uintptr_t hi);
 	/* Look at the words of [lo, hi); what they lead to is queued. */
 	void (*scan)(struct mark_worker *w, uintptr_t lo, uintptr_t hi);
 	/* Work until w's queue is empty. */

@@ -35,6 +35,7 @@
  * pages, and tables nothing but. There one branch for 512 bytes is predicted,
  * and memory is all that the loop waits for.
  */
+#include "gc/letgo.h"
 #include "gc/mark_kernel.h"
 
 enum {
@@ -288,6 +289,8 @@ RAW_MEMORY static ALWAYS_INLINE void scan_large(
 	}
 	if (!take_piece(l, w, block, mt, &lo, &end))
 		return;
+	if (w->m->o.gone && letgo_covers(w->m->o.gone, lo, end))
+		return;
 	for (hi = end; lo < end; lo = hi, hi = end) {
 		if (!mark_resident(w->m, &lo, &hi))
 			return;
@@ -472,6 +475,16 @@ RAW_MEMORY static void scan_many(
 	loop_end(&l, w);
 }
 
+RAW_MEMORY static bool is_clear(struct filter f, uintptr_t lo, uintptr_t hi)
+{
+	uint64_t out[MARK_STRIDE / 8 + 8];
+
+	for (; lo < hi; lo += MARK_STRIDE)
+		if (skim(f, lo) && gather(f, lo, MARK_STRIDE, out, 0))
+			return false;
+	return true;
+}
+
 RAW_MEMORY static void drain_one(struct mark_worker *w)
 {
 	drain_loop(w, false);
@@ -483,4 +496,4 @@ RAW_MEMORY static void drain_many(struct mark_worker *w)
 }
 
 const struct mark_kernel MARK_KERNEL = {
-	MARK_NAME, scan_one, drain_one, scan_many, drain_many};
+	MARK_NAME, is_clear, scan_one, drain_one, scan_many, drain_many};

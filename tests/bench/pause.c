@@ -6,7 +6,8 @@
  * with THREADS other threads: they write to their blocks all the time, or with
  * idle they sleep. Prints the pauses that MemStats tells, CPU time of the copy
  * for each object, and with hot what writing to so many mebibytes beside a
- * cycle costs more than without (the pages that the kernel has to copy).
+ * cycle costs more than without: the thread that writes (the pages that the
+ * kernel has to copy), and the whole process with the cycle's own work.
  *
  * Under a library without cycles it says so and does nothing.
  */
@@ -17,7 +18,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { STRIDE = 4096, PASSES = 40 };
+enum { STRIDE = 4096, PASSES = 60, PAUSE_US = 10000, ROUNDS = 5 };
 
 struct block {
 	struct block *next, *other;
@@ -85,15 +86,14 @@ static void *rest(void *arg)
 	return arg;
 }
 
-/* CPU time of writing to every page of the hot set, many times. */
-static uint64_t write_hot(void)
+/* Write to every page of the hot set, for longer than a cycle takes. */
+static void write_hot(void)
 {
-	uint64_t start = cpu_ns(RUSAGE_THREAD);
-
-	for (int pass = 0; pass < PASSES; pass++)
+	for (int pass = 0; pass < PASSES; pass++) {
 		for (size_t i = 0; i < hot_bytes; i += STRIDE)
 			((volatile char *)hot)[i]++;
-	return cpu_ns(RUSAGE_THREAD) - start;
+		usleep(PAUSE_US);
+	}
 }
 
 static void *cycle(void *unused)
@@ -102,16 +102,25 @@ static void *cycle(void *unused)
 	return unused;
 }
 
-static void measure_hot(void)
+struct costs {
+	uint64_t thread, process; /* CPU time, ns */
+};
+
+static struct costs costs_of_writing(bool beside)
 {
-	uint64_t alone = write_hot(), beside;
+	struct costs c;
 	pthread_t t;
 
-	pthread_create(&t, NULL, cycle, NULL);
-	beside = write_hot();
-	pthread_join(t, NULL);
-	printf("hot_extra_ms %.2f\n",
-		beside > alone ? (double)(beside - alone) / 1e6 : 0.0);
+	c.thread = cpu_ns(RUSAGE_THREAD);
+	c.process = cpu_ns(RUSAGE_SELF);
+	if (beside)
+		pthread_create(&t, NULL, cycle, NULL);
+	write_hot();
+	c.thread = cpu_ns(RUSAGE_THREAD) - c.thread;
+	if (beside)
+		pthread_join(t, NULL);
+	c.process = cpu_ns(RUSAGE_SELF) - c.process;
+	return c;
 }
 
 static int ascending(const void *a, const void *b)
@@ -119,6 +128,25 @@ static int ascending(const void *a, const void *b)
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
 
 	return (x > y) - (x < y);
+}
+
+static void measure_hot(void)
+{
+	uint64_t thread[ROUNDS] = {0}, process[ROUNDS] = {0};
+
+	for (int i = 0; i < ROUNDS; i++) {
+		struct costs alone = costs_of_writing(false);
+		struct costs beside = costs_of_writing(true);
+
+		if (beside.thread > alone.thread)
+			thread[i] = beside.thread - alone.thread;
+		if (beside.process > alone.process)
+			process[i] = beside.process - alone.process;
+	}
+	qsort(thread, ROUNDS, sizeof(*thread), ascending);
+	qsort(process, ROUNDS, sizeof(*process), ascending);
+	printf("hot_extra_ms %.2f\n", (double)thread[ROUNDS / 2] / 1e6);
+	printf("cycle_extra_ms %.2f\n", (double)process[ROUNDS / 2] / 1e6);
 }
 
 static void measure(size_t cycles)

@@ -16,7 +16,8 @@ CYCLES = (("1 GiB", "1024 0 9"),
           ("1 GiB, 16 threads at work", "1024 16 9"),
           ("64 MiB, 1000 threads asleep", "64 1000 9 idle"),
           ("1 GiB, 64 MiB of it written to", "1024 0 9 hot 64"))
-FIGURES = ("pause_ms", "pause_max_ms", "ns_per_object", "hot_extra_ms")
+FIGURES = ("pause_ms", "pause_max_ms", "ns_per_object", "hot_extra_ms",
+           "cycle_extra_ms")
 
 
 def block_of_starts(bench, allocator):
@@ -98,5 +99,6 @@ def print_gc(bench, library):
             lines.append([what, str(why), *("-" for _ in FIGURES)])
     print(report.layout(
         "Cycles of the collector, CPU time of the program and the copy",
-        ["heap", "", "pause ms", "longest", "ns/object", "writes, ms"], lines))
+        ["heap", "", "pause ms", "longest", "ns/object", "writes, ms",
+         "process, ms"], lines))
     return bool(failed)
