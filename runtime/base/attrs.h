@@ -17,6 +17,12 @@
 #define NOINLINE __attribute__((noinline))
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define COLD __attribute__((cold, noinline))
+/*
+ * Runs when a process begins or ends, in code that most processes use no more
+ * of: such functions lie side by side and share the pages they become resident
+ * in.
+ */
+#define AT_START __attribute__((section(".text.startup")))
 /* For extern data: -fvisibility covers definitions only. */
 #define HIDDEN __attribute__((visibility("hidden")))
 #define NORETURN __attribute__((noreturn))

@@ -332,7 +332,7 @@ void gc_exec_failed(bool held)
 
 /* -------- settings -------- */
 
-static void publish_goal(void)
+AT_START static void publish_goal(void)
 {
 	gcstats_begin()->next_gc = gcpace_goal();
 	gcstats_end();
@@ -371,7 +371,7 @@ int64_t gc_last_ns(void)
 	return load_relaxed(&gc.last_ns);
 }
 
-void gc_init(void)
+AT_START void gc_init(void)
 {
 	stw_init();
 	gcpoll_start();

@@ -40,7 +40,7 @@ static uint64_t goal_by_percent(void)
 	return MAX(goal, share(MIN_HEAP, percent));
 }
 
-static void set_goal(void)
+AT_START static void set_goal(void)
 {
 	uint64_t goal = goal_by_percent();
 	uint64_t ceiling = MAX(pace.ceiling, pace.live);
@@ -67,7 +67,7 @@ bool gcpace_by_limit(void)
 	return load_relaxed(&pace.by_limit);
 }
 
-int gcpace_set_percent(int percent)
+AT_START int gcpace_set_percent(int percent)
 {
 	int old = pace.percent;
 

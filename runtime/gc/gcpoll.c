@@ -128,7 +128,7 @@ static void on_goal(void)
 		gc_hooks.request();
 }
 
-void gcpoll_start(void)
+AT_START void gcpoll_start(void)
 {
 	poll.started_ns = poll.last_ns = clock_mono_ns();
 	mheap.on_goal = on_goal;

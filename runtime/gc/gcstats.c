@@ -33,7 +33,7 @@ void gcstats_read(struct gcstats *s)
 	} while (load_relaxed(&stats.edition) != edition);
 }
 
-struct gcstats *gcstats_begin(void)
+AT_START struct gcstats *gcstats_begin(void)
 {
 	uint64_t now = load_relaxed(&stats.edition);
 
@@ -42,7 +42,7 @@ struct gcstats *gcstats_begin(void)
 	return &stats.copy[~now & 1];
 }
 
-void gcstats_end(void)
+AT_START void gcstats_end(void)
 {
 	/* release [gcstats]: after the copy. */
 	store_release(&stats.edition, load_relaxed(&stats.edition) + 1);

@@ -81,7 +81,7 @@ static struct {
 /* What threads with shared thread-local storage have; never looked at. */
 static struct park nobody;
 
-void park_enable(void)
+AT_START void park_enable(void)
 {
 	store_relaxed(&park.pid, (int)sys0(SYS_getpid));
 }

@@ -138,7 +138,7 @@ void roots_rings(
 		roots_ring((enum roots_ring)i, fn, arg);
 }
 
-void roots_init(void)
+AT_START void roots_init(void)
 {
 	const uint32_t *size = dlsym(RTLD_DEFAULT, "_thread_db_sizeof_pthread");
 	void (*info)(size_t *, size_t *) = (void (*)(size_t *, size_t *))dlsym(

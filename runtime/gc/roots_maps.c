@@ -46,7 +46,7 @@ static struct loader {
 	struct gc_range range[LOADER];
 } loader;
 
-void roots_set_self(uintptr_t lo, uintptr_t hi)
+AT_START void roots_set_self(uintptr_t lo, uintptr_t hi)
 {
 	self = (struct gc_range){lo, hi};
 }

@@ -172,7 +172,7 @@ void brink_refused(size_t size)
 	dump_run(DUMP_BRINK, 0);
 }
 
-void brink_start(void)
+AT_START void brink_start(void)
 {
 	if (!options->oom_dump)
 		return;

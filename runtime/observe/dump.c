@@ -293,7 +293,7 @@ void dump_run(uint32_t actions, uintptr_t sp)
 	errno = saved;
 }
 
-void dump_hook(uint32_t action, void (*fn)(void))
+AT_START void dump_hook(uint32_t action, void (*fn)(void))
 {
 	store_relaxed(&dump.hooks[__builtin_ctz(action)], fn);
 }
@@ -316,7 +316,7 @@ const char *dump_name(enum action action, uint64_t *number)
 		       : suffixes[__builtin_ctz(action)];
 }
 
-void dump_init(void)
+AT_START void dump_init(void)
 {
 	dumpfile_init();
 }

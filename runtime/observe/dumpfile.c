@@ -64,7 +64,7 @@ static struct {
 	struct ownfd stderr_kept;
 } dumpfile = {.stderr_kept = OWNFD_NONE};
 
-void dumpfile_init(void)
+AT_START void dumpfile_init(void)
 {
 	const char *path = (const char *)getauxval(AT_EXECFN);
 	const char *slash = path ? strrchr(path, '/') : NULL;
@@ -91,7 +91,7 @@ void dumpfile_keep_stderr(void)
 		sys3(SYS_fcntl, STDERR_FILENO, F_DUPFD_CLOEXEC, FD_LEAST));
 }
 
-void dumpfile_temporary(char **envp)
+AT_START void dumpfile_temporary(char **envp)
 {
 	static const char var[] = "TMPDIR=/";
 	struct fmt f;

@@ -85,12 +85,12 @@ static uint32_t signals(void)
 	return set;
 }
 
-bool dumptrace_wanted(void)
+AT_START bool dumptrace_wanted(void)
 {
 	return (signals() | options->atexit) & ACTION_TRACE;
 }
 
-void dumptrace_init(void)
+AT_START void dumptrace_init(void)
 {
 	dump_hook(ACTION_TRACE, action);
 }

@@ -295,7 +295,7 @@ static uint64_t start_for_route(void)
 	return gcrun_ask(options->gc == GC_REPORT);
 }
 
-void gcrun_init(void)
+AT_START void gcrun_init(void)
 {
 	_Static_assert((int)METRICS_PERIODIC == (int)GC_PERIODIC, "order");
 	_Static_assert((int)METRICS_REFUSED == (int)GC_REFUSED, "order");

@@ -212,7 +212,7 @@ void helper_timer_set(struct helper_timer *t, int64_t at_ns)
 	wake();
 }
 
-void helper_timer_cancel(struct helper_timer *t)
+AT_START void helper_timer_cancel(struct helper_timer *t)
 {
 	lock(&helper.lock);
 	unlink_timer(t);

@@ -364,7 +364,7 @@ static bool stop(void)
 	return written;
 }
 
-bool tracefile_stop(void)
+AT_START bool tracefile_stop(void)
 {
 	bool written;
 
@@ -375,7 +375,7 @@ bool tracefile_stop(void)
 	return written;
 }
 
-void tracefile_end(void)
+AT_START void tracefile_end(void)
 {
 	lock(&tracefile.lock);
 	tracefile.over = true;

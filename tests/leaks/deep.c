@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A million objects in a row, a binary tree of half a million, a star in which
- * all know each other's centre: nothing overflows and nothing is counted twice.
+ * all know each other's centre, and one who leads there: nothing overflows and
+ * nothing is counted twice.
  *
  * truth: list | 1/24+999999/23999976
  * truth: list held | clean
  * truth: tree | 1/40+524286/20971440
  * truth: tree held | clean
- * truth: star | 1/800000+100000/2400000
+ * truth: star | 1/8+100001/3200000
  */
 #include "truth.h"
 
@@ -55,14 +56,16 @@ static struct node *list(int n)
 static struct node *star(int n)
 {
 	struct node **centre = malloc((size_t)n * sizeof(*centre));
+	struct node ***top = malloc(sizeof(*top));
 
-	MUST(centre);
+	MUST(centre && top);
+	*top = centre;
 	for (int i = 0; i < n; i++) {
 		centre[i] = calloc(1, sizeof(**centre));
 		MUST(centre[i]);
 		centre[i]->b = (struct node *)centre;
 	}
-	return (struct node *)centre;
+	return (struct node *)top;
 }
 
 static NOINLINE void build(const char *shape)
