@@ -98,6 +98,13 @@ void conn_free(struct conn *c)
 	sysmem_unmap(c, SIZE, SYS_OTHER);
 }
 
+void conn_end(struct conn *c)
+{
+	/* For good: a fork may find x half given back. */
+	c->routing = true;
+	routes_end(&c->x);
+}
+
 void conn_forget(struct conn *c)
 {
 	if (c->routing)

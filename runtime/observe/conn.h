@@ -24,7 +24,7 @@ struct conn {
 	size_t sent;	  /* of head and body together */
 	struct grow head; /* of the answer */
 	bool no_body;	  /* the request was HEAD */
-	bool routing;	  /* x is in the hands of its route right now */
+	bool routing;	  /* x is in the hands of its route, or of conn_end() */
 	struct http_request req;
 	struct exchange x;
 	char buf[HTTP_HEAD_MAX + HTTP_BODY_MAX + 1];
@@ -44,6 +44,12 @@ struct pollfd conn_poll(const struct conn *c, int64_t *deadline_ns);
  * connection is finished: conn_free() it.
  */
 bool conn_run(struct conn *c, short revents);
+
+/*
+ * End c's route, whose locks must not be taken under helper_fds_lock(). What
+ * follows is conn_free().
+ */
+void conn_end(struct conn *c);
 
 /* Close and give back. Called with helper_fds_lock() held. */
 void conn_free(struct conn *c);

@@ -145,7 +145,7 @@ static void finish(unsigned i)
 {
 	struct conn *c = httpd.conns[i];
 
-	routes_end(&c->x); /* takes locks of its own; conn_free() finds it done */
+	conn_end(c);
 	helper_fds_lock();
 	httpd.conns[i] = httpd.conns[--httpd.n];
 	httpd.conns[httpd.n] = NULL;

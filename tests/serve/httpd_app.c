@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program with the server inside, for test_httpd.py:
+ * A program with the server inside, for test_httpd.py and test_socket.py:
  *
  *	httpd_app TEMPLATE
  *
