@@ -56,8 +56,8 @@ static bool same_slots(const struct carry *c, uint32_t at, uint64_t entry)
 }
 
 /* The span is shorter than it was: there are others behind it. */
-static void carry_rest(const struct carry *c, uintptr_t base, uint64_t led,
-	size_t size)
+static void carry_rest(
+	const struct carry *c, uintptr_t base, uint64_t led, size_t size)
 {
 	for (; led; led &= led - 1) {
 		uintptr_t p = base + (size_t)__builtin_ctzll(led) * size;
@@ -66,8 +66,7 @@ static void carry_rest(const struct carry *c, uintptr_t base, uint64_t led,
 	}
 }
 
-static uint64_t slots_now(
-	const struct heapview *v, uint32_t block, unsigned i)
+static uint64_t slots_now(const struct heapview *v, uint32_t block, unsigned i)
 {
 	size_t page = v->word[block] >> HV_HEAD_PAGE;
 	unsigned n = arena_span(arena_addr(page))->nelems;
@@ -94,8 +93,7 @@ static void carry_word(const struct carry *c, uint32_t at, uint32_t now,
 	if (led & ~here)
 		carry_rest(c, base, led & ~here, v->size[cls]);
 	led &= here & ~*mark;
-	written = led &&
-		ahead_written(c->a, base, base + 64ul * v->size[cls]);
+	written = led && ahead_written(c->a, base, base + 64ul * v->size[cls]);
 	if (!written) {
 		*mark |= led & read;
 		*scan |= led & read;

@@ -28,7 +28,7 @@
 enum {
 	STRETCH = 4 << 20, /* bytes between looks at the clock */
 	ROUNDS = 3,	   /* at most */
-	WHOLE = 16 << 10,  /* bytes of a span that is copied at once */
+	WINDOW = 16 << 10, /* bytes of a span that are copied at once */
 };
 
 /* -------- reading -------- */
@@ -100,38 +100,38 @@ static uintptr_t span_end(const struct heapview *v, uint32_t block)
 	return v->base + (page << PAGE_SHIFT);
 }
 
-/* Copies of some slots of a span, from slot first on. */
-struct copy {
+/* A part of a span: slots from first on, copied. */
+struct part {
 	unsigned first;
-	size_t bytes;
-	bool cut; /* not all could be read */
+	size_t wanted, bytes; /* fewer where something can't be read */
+	bool cut;	      /* so it is left to the second stop */
 };
 
-/* Move the objects of bits that were read into one piece; its length. */
-static size_t pack(struct ahead *a, struct copy *c, uint64_t *todo,
+/* Move the objects of bits that are in the part into one piece; its length. */
+static size_t pack(struct ahead *a, struct part *c, uint64_t *todo,
 	uint64_t *scan_bits, size_t size)
 {
 	char *to = a->buf, *from = a->buf + AHEAD_BUF;
 
-	for (unsigned i = c->first / 64; i < HV_MAX_WORDS; i++)
+	for (unsigned i = 0; i < HV_MAX_WORDS; i++)
 		for (uint64_t b = todo[i]; b; b &= b - 1) {
 			unsigned bit = (unsigned)__builtin_ctzll(b);
-			size_t off = (i * 64 + bit - c->first) * size;
+			size_t off = (i * 64ul + bit - c->first) * size;
 
-			if (off + size > c->bytes) {
+			if (i * 64 + bit < c->first || off + size > c->bytes) {
 				scan_bits[i] &= ~((uint64_t)1 << bit);
-				c->cut = true;
 				continue;
 			}
 			memcpy(to, from + off, size);
 			to += size;
 		}
+	/* The first one is always wanted. */
+	c->cut = to == a->buf;
 	return (size_t)(to - a->buf);
 }
 
 /* Slots that something leads to and that are not read yet. */
-static bool take(uint64_t *mark, unsigned n, uint64_t *todo, unsigned *first,
-	unsigned *last)
+static bool take(uint64_t *mark, unsigned n, uint64_t *todo, unsigned *first)
 {
 	uint64_t *scan_bits = mark + n;
 
@@ -141,38 +141,45 @@ static bool take(uint64_t *mark, unsigned n, uint64_t *todo, unsigned *first,
 		scan_bits[i] |= todo[i];
 		if (!todo[i])
 			continue;
-		*first = MIN(*first,
-			i * 64 + (unsigned)__builtin_ctzll(todo[i]));
-		*last = i * 64 + 63 - (unsigned)__builtin_clzll(todo[i]);
+		*first = MIN(
+			*first, i * 64 + (unsigned)__builtin_ctzll(todo[i]));
 	}
 	return *first != UINT32_MAX;
 }
 
+/* Around slot k, which is in it from end to end. */
+static void read_part(struct ahead *a, struct part *c, unsigned k,
+	uintptr_t base, uintptr_t end, size_t size)
+{
+	size_t lo = ALIGN_DOWN(k * size, (size_t)WINDOW);
+	uintptr_t at;
+
+	c->first = (unsigned)(lo / size);
+	at = base + c->first * size;
+	c->wanted =
+		MIN(end - at, MAX((size_t)WINDOW, (k + 1) * size - lo) + size);
+	c->bytes = writetrack_read(a->buf + AHEAD_BUF, at, c->wanted);
+}
+
 /*
- * A short span is copied as a whole, at once: then lists that stay inside of it
- * are followed without a system call for each of their objects.
+ * More is copied than is asked for, so that lists that stay close by are
+ * followed without a system call for each of their objects.
  */
 static void scan_small(struct ahead *a, uint32_t block, unsigned cls)
 {
 	struct heapview *v = &a->v;
-	unsigned n = v->mark_words[cls], first, last;
+	unsigned n = v->mark_words[cls], first;
 	uint64_t *mark = &v->word[block + 1];
 	uint64_t todo[HV_MAX_WORDS] = {0};
 	uintptr_t base =
 		v->base + (v->word[block] >> HV_HEAD_PAGE << PAGE_SHIFT);
-	size_t size = v->size[cls], length = span_end(v, block) - base;
-	bool whole = length <= WHOLE;
-	struct copy c = {0, 0, false};
+	uintptr_t end = span_end(v, block);
+	size_t size = v->size[cls];
+	struct part c = {0, 0, 0, false};
 
-	while (!c.cut && take(mark, n, todo, &first, &last)) {
-		if (!whole) {
-			c.first = first;
-			length = MIN((last + 1 - first) * size,
-				(size_t)AHEAD_BUF);
-		}
-		if (!whole || !c.bytes)
-			c.bytes = writetrack_read(a->buf + AHEAD_BUF,
-				base + c.first * size, length);
+	while (!c.cut && take(mark, n, todo, &first)) {
+		if (first < c.first || (first + 1 - c.first) * size > c.bytes)
+			read_part(a, &c, first, base, end, size);
 		scan(a, pack(a, &c, todo, mark + n, size), false);
 	}
 }

@@ -82,11 +82,13 @@ enum {
 
 enum writetrack_result writetrack_refuse;
 
+static int self; /* since the last writetrack_begin() */
+
 size_t writetrack_read(void *to, uintptr_t from, size_t n)
 {
 	struct iovec here = {to, n}, there = {(void *)from, n};
-	long got = sys6(SYS_process_vm_readv, sys0(SYS_getpid), (long)&here, 1,
-		(long)&there, 1, 0);
+	long got = sys6(SYS_process_vm_readv, self ? self : sys0(SYS_getpid),
+		(long)&here, 1, (long)&there, 1, 0);
 
 	return sys_failed(got) ? 0 : (size_t)got;
 }
@@ -216,6 +218,7 @@ enum writetrack_result writetrack_begin(struct writetrack *t)
 	char *p;
 
 	*t = (struct writetrack)WRITETRACK_NONE;
+	self = (int)sys0(SYS_getpid);
 	if (writetrack_refuse)
 		return writetrack_refuse;
 	p = sysmem_map(NULL, (size_t)2 * OS_PAGE, SYS_GC);
