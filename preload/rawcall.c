@@ -27,6 +27,7 @@
 #include "base/syscall.h"
 #include "gc/kernelptr.h"
 #include "preload/alone.h"
+#include "preload/aio.h"
 #include "preload/exit.h"
 #include "preload/interpose.h"
 
@@ -71,7 +72,6 @@ const char rawcall_kind[NCALLS] = {
 	[SYS_rt_sigtimedwait] = WAITS,
 	[SYS_rt_sigsuspend] = WAITS,
 	[SYS_futex] = WAITS,
-	[SYS_io_getevents] = WAITS,
 	[SYS_semtimedop] = WAITS,
 	[SYS_clock_nanosleep] = WAITS,
 	[SYS_epoll_wait] = WAITS,
@@ -94,7 +94,6 @@ const char rawcall_kind[NCALLS] = {
 	[SYS_copy_file_range] = WAITS,
 	[SYS_preadv2] = WAITS,
 	[SYS_pwritev2] = WAITS,
-	[SYS_io_pgetevents] = WAITS,
 	[SYS_io_uring_enter] = WAITS,
 	[SYS_epoll_pwait2] = WAITS,
 	[SYS_futex_waitv] = WAITS,
@@ -112,6 +111,10 @@ const char rawcall_kind[NCALLS] = {
 	[SYS_exit_group] = NOTED,
 	[SYS_epoll_ctl] = NOTED,
 	[SYS_mq_notify] = NOTED,
+	[SYS_io_submit] = NOTED,
+	[SYS_io_getevents] = NOTED,
+	[SYS_io_pgetevents] = NOTED,
+	[SYS_io_destroy] = NOTED,
 	[SYS_rt_tgsigqueueinfo] = NOTED,
 	[SYS_seccomp] = NOTED,
 	[SYS_execveat] = NOTED,
@@ -128,6 +131,15 @@ static long note_signal(
 		kernelptr_signal((int)signo, (int)tid,
 			(uintptr_t)info->si_value.sival_ptr);
 	return ret;
+}
+
+/* What libc makes of the kernel's answer. */
+static long answer(long ret)
+{
+	if (!sys_failed(ret))
+		return ret;
+	errno = (int)-ret;
+	return -1;
 }
 
 static long note_mq(long ret, long mq, const struct sigevent *event)
@@ -185,6 +197,16 @@ long rawcall_noted(long n, long a, long b, long c, long d, long e, long f)
 	case SYS_pidfd_send_signal:
 		return note_signal(libc(n, a, b, c, d, e, f), b, 0,
 			(const siginfo_t *)c);
+	case SYS_io_submit:
+		return answer(aio_submit((unsigned long)a, b,
+			(struct iocb **)c));
+	case SYS_io_getevents:
+	case SYS_io_pgetevents:
+		return answer(aio_getevents(n, (unsigned long)a, b, c,
+			(struct io_event *)d, (const void *)e,
+			(const void *)f));
+	case SYS_io_destroy:
+		return answer(aio_destroy((unsigned long)a));
 	case SYS_mq_notify:
 		return note_mq(libc(n, a, b, c, d, e, f), a,
 			(const struct sigevent *)b);

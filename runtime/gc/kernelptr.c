@@ -9,6 +9,8 @@
  *	sigqueue       value, while pending    noted when sent; still pending?
  *	mq_notify      sigev_value             noted, by queue
  *	sigaltstack    the stack               with the thread (stw.h)
+ *	io_submit      request and its data    noted, until its event comes; the
+ *	                                       ring with those that have come
  *	io_uring       user_data               the rings (roots_shared.c)
  *
  * Where the kernel answers, it is asked: it knows about entries that came by
@@ -32,9 +34,12 @@
  * Helpers of libc (SIGEV_THREAD, POSIX aio) keep their requests in the heap and
  * in lists of their own, which are found like everything else.
  *
- * Not found: what goes by syscall(SYS_rt_sigqueueinfo), io_submit's requests
- * that are nowhere else; timers where /proc/self/timers is missing (kernels
- * without CONFIG_CHECKPOINT_RESTORE).
+ * Not found: of io_uring, the user data of a request that is on its way when
+ * its entry in the ring has been used again, so as long as no more requests are
+ * on their way than the ring has entries, everything is; what is given to the
+ * kernel by instructions of the program's own, where it can't be asked (queued
+ * signals, mq_notify, io_submit); timers where /proc/self/timers is missing
+ * (kernels without CONFIG_CHECKPOINT_RESTORE).
  *
  * Rejected: a table of all epoll entries, kept up in epoll_ctl. It costs every
  * connection of every server a hash table's insertion and removal, and does not
@@ -54,6 +59,8 @@ enum {
 	LOG = 4096,	/* epoll entries added while a cycle gets ready */
 	SIGNALS = 1024, /* values that may be pending */
 	QUEUES = 64,	/* message queues, by descriptor */
+	REQUESTS = 4096, /* of io_submit, on their way */
+	PROBES = 16,
 	BUF = 2048,
 };
 
@@ -70,6 +77,11 @@ static struct kernelptr {
 		int signo, tid;
 	} signal[SIGNALS];
 	uintptr_t mq[QUEUES];
+	uint32_t nrequests; /* ever; 0: nobody submits any */
+	struct request {
+		uintptr_t at; /* 0: none */
+		uint64_t data, ctx;
+	} request[REQUESTS];
 } kernelptr;
 
 /* -------- on the way in -------- */
@@ -103,6 +115,73 @@ void kernelptr_signal(int signo, int tid, uintptr_t value)
 void kernelptr_mq(int mq, uintptr_t value)
 {
 	store_relaxed(&kernelptr.mq[(unsigned)mq % QUEUES], value);
+}
+
+/* The ith place where a request may be noted. */
+static struct request *place(uintptr_t request, size_t i)
+{
+	uint64_t hash = request * UINT64_C(0x9e3779b97f4a7c15) >> 40;
+
+	return &kernelptr.request[(hash + i) % REQUESTS];
+}
+
+/* Where there is no room the first one gives way. */
+void kernelptr_aio(uint64_t ctx, uintptr_t request, uint64_t data)
+{
+	struct request *r = place(request, 0);
+
+	if (!request)
+		return;
+	add_relaxed(&kernelptr.nrequests, 1);
+	for (size_t i = 0; i < PROBES; i++) {
+		struct request *here = place(request, i);
+		uintptr_t free = 0;
+
+		if (cas_relaxed(&here->at, &free, request) || free == request) {
+			r = here;
+			break;
+		}
+	}
+	store_relaxed(&r->ctx, ctx);
+	store_relaxed(&r->data, data);
+	store_relaxed(&r->at, request);
+}
+
+void kernelptr_aio_done(uintptr_t request)
+{
+	/* relaxed: who fetches an event is told so by the kernel. */
+	if (!load_relaxed(&kernelptr.nrequests) || !request)
+		return;
+	for (size_t i = 0; i < PROBES; i++)
+		if (load_relaxed(&place(request, i)->at) == request)
+			store_relaxed(&place(request, i)->at, 0);
+}
+
+void kernelptr_aio_gone(uint64_t ctx)
+{
+	struct request *r = kernelptr.request;
+
+	if (!load_relaxed(&kernelptr.nrequests))
+		return;
+	for (size_t i = 0; i < REQUESTS; i++)
+		if (load_relaxed(&r[i].at) && load_relaxed(&r[i].ctx) == ctx)
+			store_relaxed(&r[i].at, 0);
+}
+
+static void read_requests(struct rootset *rs)
+{
+	const struct request *r = kernelptr.request;
+	size_t n = kernelptr.nrequests ? REQUESTS : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!r[i].at)
+			continue;
+		rootset_add_word(rs, r[i].at, ROOT_KERNEL, 0,
+			rootset_add_name(rs, "io_submit", 9));
+		if (roots_may_be_address(r[i].data))
+			rootset_add_word(rs, r[i].data, ROOT_KERNEL, 0,
+				rootset_add_name(rs, "io_submit", 9));
+	}
 }
 
 /* -------- epoll -------- */
@@ -302,6 +381,7 @@ void kernelptr_freeze(struct rootset *rs)
 	read_log(rs);
 	read_timers(rs);
 	read_signals(rs);
+	read_requests(rs);
 	for (unsigned i = 0; i < QUEUES; i++)
 		rootset_add_word(rs, kernelptr.mq[i], ROOT_KERNEL, 0, 0);
 }

@@ -10,7 +10,7 @@ struct rootset;
  * kernelptr: addresses that only the kernel has, for it gives them back some
  * day. See kernelptr.c for which, and how they are found.
  *
- * The first three are called by whoever wraps the calls in question; lock-free,
+ * All but the last two are called by whoever wraps the calls in question; lock-free,
  * any context, a load and a test where nobody collects.
  */
 
@@ -25,6 +25,14 @@ void kernelptr_signal(int signo, int tid, uintptr_t value);
 
 /* mq_notify() has registered a value, or 0: nothing any more. After it. */
 void kernelptr_mq(int mq, uintptr_t value);
+
+/*
+ * A request of io_submit() is about to be on its way, with its data; it is not
+ * any more; nothing of that context is.
+ */
+void kernelptr_aio(uint64_t ctx, uintptr_t request, uint64_t data);
+void kernelptr_aio_done(uintptr_t request);
+void kernelptr_aio_gone(uint64_t ctx);
 
 /*
  * Add what is known (words, ROOT_KERNEL): before the stop, where it may take

@@ -23,10 +23,18 @@
  * truth: mqueue keep | clean modes=exit,find,stw
  * truth: mqueue keep raw | clean modes=exit,find,stw
  * truth: mqueue drop raw | 1/4242
+ * truth: aio keep raw | clean modes=exit,find,stw
+ * truth: aio keep | clean modes=exit,find,stw
+ * truth: aio drop raw | 1/4242
+ * truth: aio drop | 1/4242
+ * truth: aio close raw | 1/4242
+ * truth: aio close | 1/4242
  */
 #include "truth.h"
 
+#include <linux/aio_abi.h>
 #include <mqueue.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -134,6 +142,58 @@ static NOINLINE void in_mqueue(cookie c)
 			   : mq_notify(q, NULL)));
 }
 
+/* libaio's functions, if somebody has them. */
+__attribute__((weak)) int io_submit(
+	unsigned long ctx, long n, struct iocb **request);
+__attribute__((weak)) int io_getevents(unsigned long ctx, long min, long n,
+	struct io_event *event, struct timespec *time);
+__attribute__((weak)) int io_destroy(unsigned long ctx);
+
+static NOINLINE long submit(unsigned long ctx, int fd, cookie c)
+{
+	static struct iocb request; /* the kernel has a copy */
+	struct iocb *list[] = {&request};
+	long n;
+
+	request.aio_lio_opcode = IOCB_CMD_POLL;
+	request.aio_fildes = (uint32_t)fd;
+	request.aio_buf = POLLIN;
+	put(&request.aio_data, c, 0);
+	n = raw ? syscall(SYS_io_submit, ctx, 1, list)
+		: io_submit(ctx, 1, list);
+	memset(&request, 0, sizeof(request));
+	return n;
+}
+
+/* Waits for what another thread would write; here it has come already. */
+static NOINLINE void fetch(unsigned long ctx, cookie c)
+{
+	struct io_event event;
+
+	MUST((raw ? syscall(SYS_io_getevents, ctx, 1, 1, &event, NULL)
+		  : io_getevents(ctx, 1, 1, &event, NULL)) == 1);
+	MUST(event.data == (uintptr_t)reveal(c));
+}
+
+static NOINLINE void in_aio(cookie c)
+{
+	unsigned long ctx = 0;
+	int fd[2];
+
+	if (syscall(SYS_io_setup, 8, &ctx) || (!raw && !io_submit))
+		_exit(SKIP);
+	MUST(!pipe2(fd, O_CLOEXEC));
+	if (submit(ctx, fd[0], c) != 1)
+		_exit(SKIP); /* a kernel that can't poll so */
+	if (ends("drop")) {
+		MUST(write(fd[1], "x", 1) == 1);
+		fetch(ctx, c);
+	}
+	/* The ring of what has been fetched goes with it. */
+	if (!ends("keep"))
+		MUST(!(raw ? syscall(SYS_io_destroy, ctx) : io_destroy(ctx)));
+}
+
 int main(int argc, char **argv)
 {
 	cookie c = make(MARKER);
@@ -145,6 +205,8 @@ int main(int argc, char **argv)
 		in_epoll(c);
 	else if (said(argc, argv, "timer"))
 		in_timer(c);
+	else if (said(argc, argv, "aio"))
+		in_aio(c);
 	else if (said(argc, argv, "mqueue"))
 		in_mqueue(c);
 	else

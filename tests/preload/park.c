@@ -60,7 +60,9 @@ static void (*const cases[])(void) = {case_sleeps, case_sleeps_long,
 	case_polls, case_timed_locks, case_timed_messages, case_pipes,
 	case_sockets, case_accepts, case_locks, case_system_v, case_queues,
 	case_signals, case_jumps, case_cancels, case_children, case_lengthy,
-	case_storms, case_ignored, case_raw_calls};
+	case_storms, case_ignored, case_raw_calls, case_kernel_aio,
+	case_io_uring, case_joins, case_stdio, case_spawned, case_record_locks,
+	case_fifo, case_listio};
 enum { NCASES = sizeof(cases) / sizeof(cases[0]) };
 
 static void *run_case(void *arg)

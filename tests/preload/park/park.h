@@ -69,5 +69,13 @@ void case_children(void);
 void case_lengthy(void);
 void case_storms(void);
 void case_ignored(void);
+void case_kernel_aio(void);
+void case_io_uring(void);
+void case_joins(void);
+void case_stdio(void);
+void case_spawned(void);
+void case_record_locks(void);
+void case_fifo(void);
+void case_listio(void);
 
 #endif
