@@ -509,6 +509,8 @@ bool marker_init(
 
 void marker_free(struct marker *m)
 {
+	if (m->kernel)
+		m->kernel->wipe();
 	if (m->queues)
 		sysmem_unmap(m->queues, m->queue_bytes, SYS_GC);
 	if (m->worker)

@@ -77,6 +77,13 @@ RAW_MEMORY static ALWAYS_INLINE bool skim(struct filter f, uintptr_t p)
 	return !_mm256_testz_si256(less, less);
 }
 
+static void wipe(void)
+{
+	__asm__ volatile("vzeroall" : : : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
+			 "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
+			 "xmm12", "xmm13", "xmm14", "xmm15");
+}
+
 #define MARK_KERNEL mark_avx2
 #define MARK_NAME "avx2"
 #include "gc/mark_loop.h"

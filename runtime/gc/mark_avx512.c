@@ -57,6 +57,23 @@ RAW_MEMORY static ALWAYS_INLINE bool skim(struct filter f, uintptr_t p)
 	return k != 0;
 }
 
+static void wipe(void)
+{
+#define ZERO(n) "vpxord	%%zmm" #n ", %%zmm" #n ", %%zmm" #n "\n	"
+	__asm__ volatile(ZERO(16) ZERO(17) ZERO(18) ZERO(19) ZERO(20) ZERO(21)
+			 ZERO(22) ZERO(23) ZERO(24) ZERO(25) ZERO(26) ZERO(27)
+			 ZERO(28) ZERO(29) ZERO(30) ZERO(31) "vzeroall"
+			 :
+			 :
+			 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
+			 "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
+			 "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17",
+			 "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23",
+			 "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29",
+			 "xmm30", "xmm31");
+#undef ZERO
+}
+
 #define MARK_KERNEL mark_avx512
 #define MARK_NAME "avx512"
 #include "gc/mark_loop.h"

@@ -38,6 +38,12 @@ struct mark_kernel {
 	/* The same where several threads mark. */
 	void (*scan_mt)(struct mark_worker *w, uintptr_t lo, uintptr_t hi);
 	void (*drain_mt)(struct mark_worker *w);
+	/*
+	 * Empty the vector registers. They hold words of the heap, and the
+	 * program may go on with them: ld.so saves them on its stack when a
+	 * function is called for the first time, where the next cycle looks.
+	 */
+	void (*wipe)(void);
 };
 
 extern HIDDEN const struct mark_kernel mark_scalar, mark_avx2, mark_avx512;

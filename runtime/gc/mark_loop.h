@@ -14,7 +14,7 @@
  *
  * says whether any of the words in [p, p + MARK_STRIDE) is left, or true
  * where that is no cheaper, and asks for what lies MARK_AHEAD further on. Then
- * it defines MARK_KERNEL and includes this file.
+ * it defines wipe() and MARK_KERNEL and includes this file.
  *
  *	queue of spans -> unscanned objects -> ring -> words -> candidates
  *	   ^                 prefetch the object -^               |  64 at a
@@ -496,4 +496,4 @@ RAW_MEMORY static void drain_many(struct mark_worker *w)
 }
 
 const struct mark_kernel MARK_KERNEL = {
-	MARK_NAME, is_clear, scan_one, drain_one, scan_many, drain_many};
+	MARK_NAME, is_clear, scan_one, drain_one, scan_many, drain_many, wipe};

@@ -25,6 +25,11 @@ static ALWAYS_INLINE bool skim(struct filter f, uintptr_t p)
 	return true;
 }
 
+/* No vector register is used here. */
+static void wipe(void)
+{
+}
+
 #define MARK_KERNEL mark_scalar
 #define MARK_NAME "scalar"
 #include "gc/mark_loop.h"
