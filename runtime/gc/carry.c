@@ -30,11 +30,14 @@
  *   C2  memory about which the program has given advice (unforked.c), and what
  *       is not libc's, is no block of v.
  *
- * Rejected: to mark with the world stopped instead (lists of mappings and of
- * pages take longer than this). Rejected: to give the advice when a thread
- * starts, or before the stop (children of a program that forks by itself would
- * lack them). Rejected: to leave the stacks out of the copy and have the roots
- * point to the buffer (thread descriptors are chained through the stacks).
+ * Rejected: to mark with the world stopped instead (the lists of mappings and of
+ * pages alone take longer; pause with a heap of 1 MiB in place and with a copy:
+ * 0.35 and 0.12 ms, with 16 threads 0.42 and 0.18). Rejected: to fetch whole
+ * stacks ahead of their copying (no difference). Rejected: to give the advice
+ * when a thread starts, or before the stop (children of a program that forks by
+ * itself would lack them). Rejected: to leave the stacks out of the copy and
+ * have the roots point to the buffer (thread descriptors are chained through
+ * the stacks).
  */
 #include "gc/carry.h"
 #include "gc/roots_parts.h"
