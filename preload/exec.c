@@ -10,8 +10,9 @@
  * is going to work as far as one can see, because shells try one folder of
  * PATH after the other. If it fails all the same the report is taken back.
  *
- * Children of vfork pass: they are in their parent's memory. posix_spawn(),
- * system() and popen() do not even come by here.
+ * Children of vfork are in their parent's memory and have nothing to say but
+ * what they become: spawn.c. posix_spawn(), system() and popen() do not even
+ * come by here.
  *
  * A cycle that another thread runs has a copy of the process for a child, and
  * the new program is not to find it: it is ended, whether or not leaks are
@@ -24,6 +25,7 @@
 #include "os/sandbox.h"
 #include "preload/interpose.h"
 #include "preload/leakcheck.h"
+#include "preload/spawn.h"
 
 #include <alloca.h>
 #include <dlfcn.h>
@@ -103,53 +105,69 @@ static bool runs_from_path(const char *file)
 
 /* -------- around it -------- */
 
-/* True: the world can't be stopped meanwhile. */
-static bool leave(bool works, const char *file)
+struct leaving {
+	bool held; /* the world can't be stopped meanwhile */
+	char note[DUMPFILE_PATH_MAX];
+};
+
+static void leave(struct leaving *l, bool works, const char *file)
 {
 	exec_init();
+	l->held = false;
+	l->note[0] = '\0';
 	if (sandboxed)
-		return false;
-	if (works)
-		leakcheck_exec(file);
-	return gc_preexec();
+		return;
+	if (works && leakcheck_on()) {
+		file = file ? file : "(a file that was open)";
+		if (leakcheck_is_here())
+			leakcheck_exec(file);
+		else
+			spawn_note((int)sys0(SYS_getpid), file, l->note);
+	}
+	l->held = gc_preexec();
 }
 
 /* We are still here. errno is as libc has left it. */
-static int stay(bool held, int ret)
+static int stay(const struct leaving *l, int ret)
 {
-	gc_exec_failed(held);
+	gc_exec_failed(l->held);
 	leakcheck_undo();
+	spawn_forget(l->note);
 	return ret;
 }
 
 API int execve(const char *path, char *const argv[], char *const envp[])
 {
-	bool held = leave(runs(AT_FDCWD, path, 0), path);
+	struct leaving l;
 
-	return stay(held, next.execve(path, argv, envp));
+	leave(&l, runs(AT_FDCWD, path, 0), path);
+	return stay(&l, next.execve(path, argv, envp));
 }
 
 API int execvpe(const char *file, char *const argv[], char *const envp[])
 {
-	bool held = leave(runs_from_path(file), file);
+	struct leaving l;
 
-	return stay(held, next.execvpe(file, argv, envp));
+	leave(&l, runs_from_path(file), file);
+	return stay(&l, next.execvpe(file, argv, envp));
 }
 
 API int fexecve(int fd, char *const argv[], char *const envp[])
 {
-	bool held = leave(runs(fd, "", AT_EMPTY_PATH), NULL);
+	struct leaving l;
 
-	return stay(held, next.fexecve(fd, argv, envp));
+	leave(&l, runs(fd, "", AT_EMPTY_PATH), NULL);
+	return stay(&l, next.fexecve(fd, argv, envp));
 }
 
 API int execveat(int dir, const char *path, char *const argv[],
 	char *const envp[], int flags)
 {
-	bool held = leave(runs(dir, path, flags & AT_EMPTY_PATH),
-		flags & AT_EMPTY_PATH ? NULL : path);
+	struct leaving l;
 
-	return stay(held, next.execveat(dir, path, argv, envp, flags));
+	leave(&l, runs(dir, path, flags & AT_EMPTY_PATH),
+		flags & AT_EMPTY_PATH ? NULL : path);
+	return stay(&l, next.execveat(dir, path, argv, envp, flags));
 }
 
 API int execv(const char *path, char *const argv[])

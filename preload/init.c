@@ -46,6 +46,7 @@
 #include "preload/leakcheck.h"
 #include "preload/serve.h"
 #include "preload/signal.h"
+#include "preload/spawn.h"
 #include "profile/stackprint.h"
 #include "profile/unwind.h"
 
@@ -226,6 +227,7 @@ __attribute__((constructor)) static void on_load(void)
 	leakcheck_init();
 	exit_init();
 	exec_init();
+	spawn_init();
 	signal_init();
 	dumpfile_temporary(environment());
 	if (options->atexit && !options->atexit_out && !options->dump &&

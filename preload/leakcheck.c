@@ -343,7 +343,7 @@ int leakcheck_exec(const char *file)
 {
 	int status;
 
-	check.next = file ? file : "(a file that was open)";
+	check.next = file;
 	status = end(NULL);
 	check.next = NULL;
 	return status;

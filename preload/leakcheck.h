@@ -34,7 +34,7 @@ bool leakcheck_is_here(void);
  */
 int leakcheck_end(void);
 
-/* The same, before an exec of that file; NULL: of one without a name. */
+/* The same, before an exec of that file. */
 int leakcheck_exec(const char *file);
 
 /* An exec before which leakcheck_exec() was called has failed. */

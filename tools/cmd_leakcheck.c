@@ -17,6 +17,7 @@
  * Invariant: nothing is green that was not checked. Each way to learn nothing
  * (no report, half a report, no library) ends in LEAKS_UNCHECKED and status 3.
  * Before an exec a process says what it will be; that one has to report, too.
+ * For children that exec without a report of their own there are notes.
  */
 #include "launch.h"
 #include "leaks.h"
@@ -186,10 +187,23 @@ static bool reports_again(const struct check *c, size_t i)
 	int pid = c->reports[i].pid;
 
 	for (size_t k = 0; k < c->n; k++)
-		if (c->reports[k].pid == pid &&
+		if (c->reports[k].pid == pid && !c->reports[k].stub &&
 			(k > i || !*c->reports[k].next))
 			return true;
 	return false;
+}
+
+/* Notes are of use until it is known what is missing. */
+static void drop_stubs(struct check *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n; i++)
+		if (c->reports[i].stub)
+			leaks_free(&c->reports[i]);
+		else
+			c->reports[n++] = c->reports[i];
+	c->n = n;
 }
 
 /* The command itself must have spoken, and whatever a process has become. */
@@ -201,10 +215,12 @@ static void demand_reports(struct check *c)
 	for (size_t i = 0; i < n; i++) {
 		const struct leaks *l = &c->reports[i];
 
-		spoken |= l->pid == c->pid;
-		if (*l->next && !reports_again(c, i))
+		spoken |= l->pid == c->pid && !l->stub;
+		if (*l->next && !reports_again(c, i) &&
+			(!l->stub || c->follow))
 			keep_unchecked(c, l->pid, l->next);
 	}
+	drop_stubs(c);
 	if (!spoken)
 		keep_unchecked(c, c->pid, c->cli->argv[0]);
 }
@@ -236,8 +252,12 @@ static void print(const struct check *c)
 		print_json(c);
 		return;
 	}
+	/* Of many, those without leaks are counted in the end. */
 	for (size_t i = 0; i < c->n; i++)
-		leaks_print(&c->reports[i], c->out, c->color, c->n > 1);
+		if (c->n == 1 || c->reports[i].status != LEAKS_CLEAN ||
+			c->reports[i].nused)
+			leaks_print(&c->reports[i], c->out, c->color,
+				c->n > 1);
 	if (c->n > 1)
 		leaks_print_total(c->reports, c->n, c->out);
 	leaks_print_unused(c->reports, c->n, &c->rules, c->out);
