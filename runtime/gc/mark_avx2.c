@@ -58,12 +58,11 @@ RAW_MEMORY static ALWAYS_INLINE unsigned gather(
 
 RAW_MEMORY static ALWAYS_INLINE bool skim(struct filter f, uintptr_t p)
 {
-	/* x ^ top is x - top: one subtraction does for both. */
-	uint64_t top = (uint64_t)1 << 63;
-	__m256i mask = _mm256_set1_epi64x((long long)f.mask);
-	__m256i lo = _mm256_set1_epi64x((long long)(f.lo + top));
-	__m256i range = _mm256_set1_epi64x((long long)(f.range ^ top));
-	__m256i less = _mm256_setzero_si256();
+	struct filter_upper u = filter_upper(f);
+	__m256i mask = _mm256_set1_epi32((int)u.mask);
+	__m256i lo = _mm256_set1_epi32((int)u.lo);
+	__m256i last = _mm256_set1_epi32((int)u.last);
+	__m256i any = _mm256_setzero_si256();
 
 #pragma GCC unroll 16
 	for (unsigned i = 0; i < MARK_STRIDE; i += 32) {
@@ -71,10 +70,12 @@ RAW_MEMORY static ALWAYS_INLINE bool skim(struct filter f, uintptr_t p)
 
 		if (i % 64 == 0)
 			mark_ahead(p + i);
-		v = _mm256_sub_epi64(_mm256_and_si256(v, mask), lo);
-		less = _mm256_or_si256(less, _mm256_cmpgt_epi64(range, v));
+		v = _mm256_sub_epi32(_mm256_and_si256(v, mask), lo);
+		/* v <= last, unsigned. */
+		v = _mm256_cmpeq_epi32(_mm256_min_epu32(v, last), v);
+		any = _mm256_or_si256(any, v);
 	}
-	return !_mm256_testz_si256(less, less);
+	return !_mm256_testz_si256(any, any);
 }
 
 static void wipe(void)

@@ -41,18 +41,19 @@ RAW_MEMORY static ALWAYS_INLINE unsigned gather(
 
 RAW_MEMORY static ALWAYS_INLINE bool skim(struct filter f, uintptr_t p)
 {
-	__m512i mask = _mm512_set1_epi64((long long)f.mask);
-	__m512i lo = _mm512_set1_epi64((long long)f.lo);
-	__m512i range = _mm512_set1_epi64((long long)f.range);
-	__mmask8 k = 0;
+	struct filter_upper u = filter_upper(f);
+	__m512i mask = _mm512_set1_epi32((int)u.mask);
+	__m512i lo = _mm512_set1_epi32((int)u.lo);
+	__m512i last = _mm512_set1_epi32((int)u.last);
+	__mmask16 k = 0;
 
 #pragma GCC unroll 8
 	for (unsigned i = 0; i < MARK_STRIDE; i += 64) {
 		__m512i v = _mm512_loadu_si512((const void *)(p + i));
 
 		mark_ahead(p + i);
-		v = _mm512_sub_epi64(_mm512_and_si512(v, mask), lo);
-		k = _kor_mask8(k, _mm512_cmplt_epu64_mask(v, range));
+		v = _mm512_sub_epi32(_mm512_and_si512(v, mask), lo);
+		k = _kor_mask16(k, _mm512_cmple_epu32_mask(v, last));
 	}
 	return k != 0;
 }

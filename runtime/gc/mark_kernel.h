@@ -16,6 +16,19 @@ struct filter {
 	uint64_t mask, lo, range;
 };
 
+/* Of a word of interest: ((upper half & mask) - lo) <= last. */
+struct filter_upper {
+	uint32_t mask, lo, last;
+};
+
+static ALWAYS_INLINE struct filter_upper filter_upper(struct filter f)
+{
+	uint32_t lo = (uint32_t)(f.lo >> 32);
+
+	return (struct filter_upper){(uint32_t)(f.mask >> 32), lo,
+		(uint32_t)((f.lo + f.range - 1) >> 32) - lo};
+}
+
 /*
  * In what is longer than MARK_AHEAD, memory is asked for that far ahead: the
  * hardware alone keeps fewer lines on their way than there is room for. Into
@@ -29,7 +42,10 @@ static ALWAYS_INLINE void mark_ahead(uintptr_t p)
 /* The inner loops for one kind of CPU: mark_scalar.c and others. */
 struct mark_kernel {
 	const char *name;
-	/* No word of [lo, hi), whole pages, is of interest. */
+	/*
+	 * No word at a multiple of four is of interest whose upper half lies in
+	 * [lo, hi), whole pages.
+	 */
 	bool (*clear)(struct filter f, uintptr_t lo, uintptr_t hi);
 	/* Look at the words of [lo, hi); what they lead to is queued. */
 	void (*scan)(struct mark_worker *w, uintptr_t lo, uintptr_t hi);

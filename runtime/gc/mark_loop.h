@@ -12,9 +12,11 @@
  *
  *	static bool skim(struct filter f, uintptr_t p);
  *
- * says whether any of the words in [p, p + MARK_STRIDE) is left, or true
- * where that is no cheaper, and asks for what lies MARK_AHEAD further on. Then
- * it defines wipe() and MARK_KERNEL and includes this file.
+ * says whether any word at a multiple of four may be left whose upper half is
+ * in [p, p + MARK_STRIDE), and asks for what lies MARK_AHEAD further on. It
+ * looks at upper halves only: so one look is enough for words at multiples of
+ * eight and between them. Then it defines wipe() and MARK_KERNEL and includes
+ * this file.
  *
  *	queue of spans -> unscanned objects -> ring -> words -> candidates
  *	   ^                 prefetch the object -^               |  64 at a
@@ -164,24 +166,52 @@ RAW_MEMORY static ALWAYS_INLINE void gather_far(
 	}
 }
 
-/* All but the end of a long stretch. Returns where that begins. */
+/*
+ * The words whose upper half lies in one stride of a stretch that begins at
+ * first; those at odd addresses begin there.
+ */
+RAW_MEMORY static ALWAYS_INLINE void gather_stride(struct loop *l,
+	struct mark_worker *w, uintptr_t lo, uintptr_t first, bool far, bool mt)
+{
+	unsigned step = w->m->step;
+
+	for (unsigned i = 0; i < 8; i += step) {
+		bool half = step == 4 && i == 4;
+		uintptr_t at = half && lo > first ? lo - 4 : lo + i;
+		size_t bytes = MARK_STRIDE - (half && lo == first ? 8 : 0);
+
+		if (far) {
+			gather_far(l, w, at, bytes);
+			continue;
+		}
+		l->n = gather(l->near, at, bytes, l->cand, l->n);
+		if (l->n >= MARK_BATCH)
+			flush(l, mt);
+	}
+}
+
+/*
+ * All but the end of a long stretch. Returns where that begins, for words that
+ * none of it has looked at yet.
+ */
 RAW_MEMORY static ALWAYS_INLINE uintptr_t scan_run(
 	struct mark_worker *w, uintptr_t lo, uintptr_t hi, bool mt)
 {
 	struct loop l = loop_begin(w);
 	const struct marker *m = w->m;
 	struct filter far = {m->word_mask, m->map_lo, m->map_hi - m->map_lo};
+	uintptr_t first = lo;
+	bool all = m->step < 4;
 
 	for (; hi - lo > MARK_AHEAD; lo += MARK_STRIDE) {
-		if (skim(l.near, lo))
-			l.n = gather(l.near, lo, MARK_STRIDE, l.cand, l.n);
-		if (unlikely(load_relaxed(&m->map_left)) && skim(far, lo))
-			gather_far(&l, w, lo, MARK_STRIDE);
-		if (l.n >= MARK_BATCH)
-			flush(&l, mt);
+		if (skim(l.near, lo) || all)
+			gather_stride(&l, w, lo, first, false, mt);
+		if (unlikely(load_relaxed(&m->map_left)) &&
+			(all || skim(far, lo)))
+			gather_stride(&l, w, lo, first, true, mt);
 	}
 	loop_end(&l, w);
-	return lo;
+	return lo - 8;
 }
 
 /* Calls, to leave the loops over small objects their registers. */
@@ -201,12 +231,6 @@ RAW_MEMORY static NOINLINE uintptr_t run_many(
 RAW_MEMORY static ALWAYS_INLINE void scan_words(struct loop *l,
 	struct mark_worker *w, uintptr_t lo, uintptr_t hi, bool mt)
 {
-	if (unlikely(hi - lo > MARK_AHEAD)) {
-		loop_end(l, w);
-		lo = mt ? run_many(w, lo, hi) : run_one(w, lo, hi);
-		l->tail = w->tail;
-		l->n = w->n;
-	}
 	while (lo < hi) {
 		size_t bytes = MIN(hi - lo, (uintptr_t)MARK_STRIDE);
 
@@ -224,6 +248,12 @@ static ALWAYS_INLINE void scan_object(struct loop *l, struct mark_worker *w,
 {
 	unsigned step = w->m->step;
 
+	if (unlikely(hi - lo > MARK_AHEAD)) {
+		loop_end(l, w);
+		lo = mt ? run_many(w, lo, hi) : run_one(w, lo, hi);
+		l->tail = w->tail;
+		l->n = w->n;
+	}
 	for (unsigned i = 0; i < 8 && lo + i + 8 <= hi; i += step)
 		scan_words(l, w, lo + i, lo + i + ((hi - lo - i) & ~7ul), mt);
 }
@@ -477,10 +507,8 @@ RAW_MEMORY static void scan_many(
 
 RAW_MEMORY static bool is_clear(struct filter f, uintptr_t lo, uintptr_t hi)
 {
-	uint64_t out[MARK_STRIDE / 8 + 8];
-
 	for (; lo < hi; lo += MARK_STRIDE)
-		if (skim(f, lo) && gather(f, lo, MARK_STRIDE, out, 0))
+		if (skim(f, lo))
 			return false;
 	return true;
 }

@@ -240,7 +240,7 @@ read_all(void)
 static double run(const char *kernel, unsigned workers, size_t *live)
 {
 	static const char *const name[] = {"scalar", "avx2", "avx512"};
-	struct mark_options o = {.nworkers = workers};
+	struct mark_options o = {.nworkers = workers, .halves = true};
 	struct root_range r = {
 		(uintptr_t)root, (uintptr_t)(root + 2), ROOT_GLOBALS, 0, 0};
 	struct rootset roots = {.ranges = {&r, 1, 1}};

@@ -47,11 +47,14 @@ static void make_map(void)
 	piece = (struct gc_range){map.lo, map.hi};
 }
 
-/* Numbers that are nearly addresses, as in a hash table of them. */
+/* Numbers that are nearly addresses, and whose halves are no upper ones. */
 static void fill(size_t i)
 {
+	uint64_t near[] = {(window_base >> 32) - 1, (window.next >> 32) + 1,
+		(map.lo >> 32) - 1, (map.hi >> 32) + 1};
+
 	for (size_t k = 0; k < words[i]; k++)
-		object[i][k] = k % 3 ? window_base - 1 - k : map.hi + k;
+		object[i][k] = near[k % 4] << 32 | 0xffffffff;
 }
 
 static void make_objects(void)
@@ -91,7 +94,10 @@ static void add_words(unsigned tag_bits, bool far)
 			w = map.lo + below(8192);
 		if (tag_bits)
 			w |= (uint64_t)below(1 << tag_bits) << (64 - tag_bits);
-		object[i][below(words[i])] = w;
+		/* At a multiple of four, the last one of the object included.
+		 */
+		memcpy((char *)object[i] + 4 * below(2 * words[i] - 1), &w,
+			sizeof(w));
 	}
 }
 
@@ -115,10 +121,13 @@ static bool may_go(size_t block, const struct mark_options *o)
 
 		if (at >= hi || at + words[i] * 8 <= lo)
 			continue;
-		for (size_t k = 0; k < words[i]; k++)
-			if (at + 8 * k >= lo && at + 8 * k < hi &&
-				leads(object[i][k], o))
+		for (size_t off = 0; off + 8 <= words[i] * 8; off += 4) {
+			uint64_t w;
+
+			memcpy(&w, (char *)object[i] + off, sizeof(w));
+			if (at + off + 8 > lo && at + off < hi && leads(w, o))
 				return false;
+		}
 	}
 	return true;
 }
@@ -199,7 +208,7 @@ static void same_verdict(const struct mark_options *how, bool far)
 
 START_TEST(test_near)
 {
-	struct mark_options o = {.nworkers = 1};
+	struct mark_options o = {.nworkers = 1, .halves = true};
 
 	same_verdict(&o, false);
 }
@@ -207,7 +216,7 @@ END_TEST
 
 START_TEST(test_far)
 {
-	struct mark_options o = {.nworkers = 1};
+	struct mark_options o = {.nworkers = 1, .halves = true};
 
 	same_verdict(&o, true);
 }
@@ -215,7 +224,8 @@ END_TEST
 
 START_TEST(test_no_mappings)
 {
-	struct mark_options o = {.nworkers = 1, .no_mappings = true};
+	struct mark_options o = {
+		.nworkers = 1, .halves = true, .no_mappings = true};
 
 	same_verdict(&o, true);
 }
@@ -223,7 +233,7 @@ END_TEST
 
 START_TEST(test_tags)
 {
-	struct mark_options o = {.nworkers = 1, .tag_bits = 16};
+	struct mark_options o = {.nworkers = 1, .halves = true, .tag_bits = 16};
 
 	same_verdict(&o, false);
 }
@@ -232,7 +242,7 @@ END_TEST
 /* The memory is given back, not only said to be. */
 START_TEST(test_memory)
 {
-	struct mark_options o = {.nworkers = 1};
+	struct mark_options o = {.nworkers = 1, .halves = true};
 	size_t size = 64 * MIB;
 	char *p = memset(heap_malloc(size), 1, size);
 	size_t left = 0;
@@ -248,6 +258,29 @@ START_TEST(test_memory)
 		left += hi - lo;
 	pages_close(&pages);
 	ck_assert_uint_lt(left, 2 * HUGE_PAGE); /* its two ends */
+	letgo_free(&g);
+	heap_free(p);
+}
+END_TEST
+
+/* A word that begins in one block and ends in the next: both must stay. */
+START_TEST(test_border)
+{
+	struct mark_options o = {.nworkers = 1, .halves = true};
+	char *p = memset(heap_malloc(16 * MIB), 1, 16 * MIB);
+	void *small = heap_malloc(64);
+	uintptr_t at = ALIGN_UP((uintptr_t)p, (uintptr_t)HUGE_PAGE);
+	struct letgo g;
+
+	make_map();
+	at += 2 * HUGE_PAGE;
+	memcpy((void *)(at - 4), &small, sizeof(small));
+	letgo(&g, &roots, &o);
+	ck_assert(letgo_covers(&g, at - 2 * HUGE_PAGE, at - HUGE_PAGE));
+	ck_assert(!letgo_covers(&g, at - 4, at));
+	ck_assert(!letgo_covers(&g, at, at + 4));
+	ck_assert(letgo_covers(&g, at + HUGE_PAGE, at + 2 * HUGE_PAGE));
+	ck_assert_mem_eq((void *)(at - 4), &small, sizeof(small));
 	letgo_free(&g);
 	heap_free(p);
 }
@@ -283,6 +316,7 @@ int main(void)
 	tcase_add_test(t, test_no_mappings);
 	tcase_add_test(t, test_tags);
 	tcase_add_test(t, test_memory);
+	tcase_add_test(t, test_border);
 	tcase_add_test(t, test_unaligned);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
