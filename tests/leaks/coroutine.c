@@ -14,6 +14,8 @@
  * truth: mapped end drop | 1/4242
  * truth: heap end keep | clean
  * truth: heap end drop | 1/4242
+ * truth: static end keep | clean
+ * truth: static end drop | 1/4242
  */
 #include "truth.h"
 
