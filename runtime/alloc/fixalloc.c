@@ -2,7 +2,7 @@
 /*
  * fixalloc: objects of one size, outside the heap.
  *
- *	chunk (64 KiB, aligned)   | head* | o | o | o | never used ...
+ *	chunk (16 KiB, aligned)   | head* | o | o | o | never used ...
  *	                              |    \____free list, through first words
  *	heads (a page at a time)  | head | head | head | ...
  *
@@ -24,8 +24,8 @@
 #include <string.h>
 
 enum {
-	CHUNK = 64 << 10,
-	REGION = 256 << 10, /* mapped at a time: 3 chunks and the alignment */
+	CHUNK = 16 << 10,
+	REGION = 256 << 10, /* mapped at a time: 15 chunks and the alignment */
 	LARGE_FROM = 2 << 20, /* bytes of objects, in a heap of 200 MiB or more */
 	LARGE_REGION = 4 << 20, /* in huge pages */
 };

@@ -40,6 +40,7 @@
 #include "alloc/mcentral.h"
 #include "alloc/peak.h"
 #include "alloc/sampler.h"
+#include "alloc/scavenge.h"
 #include "alloc/tick.h"
 #include "base/fatal.h"
 #include "profile/callstack.h"
@@ -279,15 +280,20 @@ static bool set_cap(struct mcache *mc, unsigned r, unsigned cap)
 	return true;
 }
 
+static unsigned first_cap(unsigned r)
+{
+	size_t n = r < NSIZECLASS ? FIRST_BYTES / rec_bytes(r) : 1;
+
+	return (unsigned)MIN(MAX(n, (size_t)1), (size_t)MAG_MIN);
+}
+
 static bool grow(struct mcache *mc, unsigned r)
 {
 	unsigned cap = mc->cold[r].cap, max = max_cap(r);
-	size_t first = r < NSIZECLASS ? FIRST_BYTES / rec_bytes(r) : 1;
 
 	if (cap >= max)
 		return false;
-	first = MIN(MAX(first, (size_t)1), (size_t)MAG_MIN);
-	return set_cap(mc, r, MIN(cap ? 2 * cap : (unsigned)first, max));
+	return set_cap(mc, r, MIN(cap ? 2 * cap : first_cap(r), max));
 }
 
 bool mcache_refill(struct mcache *mc, unsigned r)
@@ -382,9 +388,11 @@ bool mcache_make_room(struct mcache *mc, unsigned r)
 /* Nothing of record r is wanted at present. */
 static void idle(struct mcache *mc, unsigned r)
 {
+	unsigned first = r < NSIZECLASS ? first_cap(r) : 0; /* of the budget */
+
 	mcache_drain(mc, r, 0);
-	if (r >= NSIZECLASS && mc->cold[r].cap)
-		set_cap(mc, r, 0); /* out of the budget */
+	if (mc->cold[r].cap > first)
+		set_cap(mc, r, first);
 }
 
 void mcache_recede(struct mcache *mc)
@@ -412,16 +420,23 @@ void mcache_flush(struct mcache *mc)
 
 void mcache_trim(struct mcache *mc, uint64_t now_ms)
 {
+	/* A thread that slept: what it did before tells nothing. */
+	bool slept = now_ms - mc->ticked_ms >= TRIM_MS;
+	size_t before = load_relaxed(&mheap.pages_idle), after;
+
 	if (now_ms - mc->trimmed_ms < TRIM_MS)
 		return;
 	mc->trimmed_ms = now_ms;
 	for (unsigned r = 1; r < NREC; r++) {
 		uint64_t n = mcache_mallocs(mc, r);
 
-		if (n == mc->cold[r].seen)
+		if (slept || n == mc->cold[r].seen)
 			idle(mc, r);
 		mc->cold[r].seen = n;
 	}
+	mcentral_settle();
+	after = load_relaxed(&mheap.pages_idle);
+	scavenge_unneeded(after - MIN(before, after));
 }
 
 void mcache_prefork(void)

@@ -67,7 +67,7 @@ struct mcache {
 	uint32_t slow;		  /* odd while its owner is in a slow path */
 	uint64_t trimmed_ms;	  /* last trim */
 	uint32_t ticks;		  /* while every malloc ticks */
-	uint64_t ticked_ms;	  /* last housekeeping */
+	uint64_t ticked_ms;	  /* last housekeeping; trim comes before */
 	uint64_t hurried;	  /* scavenge window of the last hurry */
 	uint32_t peaks;		  /* peak.count at the last recede */
 	uint64_t rng;		  /* xorshift state, for sampling */
@@ -161,7 +161,8 @@ void mcache_flush(struct mcache *mc);
  */
 void mcache_recede(struct mcache *mc);
 
-/* Return the magazines that were not used since the last call. */
+/*
+ * Once a second: return the magazines that were not used since the last call. */
 void mcache_trim(struct mcache *mc, uint64_t now_ms);
 
 /*

@@ -334,6 +334,9 @@ void mcentral_flush(unsigned sizeclass, struct mcache_rec *rec, size_t n)
 	unlock(&c->lock);
 }
 
+#define BATCHES_BYTES                                                          \
+	ALIGN_UP(MAX_BATCHES * sizeof(struct batch), (size_t)OS_PAGE)
+
 /* Room for one more batch of n objects? Under c->lock. */
 static bool batch_room(struct mcentral *c, size_t n)
 {
@@ -343,10 +346,7 @@ static bool batch_room(struct mcentral *c, size_t n)
 		bytes > MAX_BATCHED_BYTES)
 		return false;
 	if (!c->batch)
-		c->batch = sysmem_map(NULL,
-			ALIGN_UP(MAX_BATCHES * sizeof(struct batch),
-				(size_t)OS_PAGE),
-			SYS_MCACHE);
+		c->batch = sysmem_map(NULL, BATCHES_BYTES, SYS_MCACHE);
 	return c->batch != NULL;
 }
 
@@ -379,6 +379,7 @@ void mcentral_settle(void)
 			put_all(c, c->batch[c->nbatches - 1].obj,
 				c->batch[c->nbatches - 1].n);
 		store_relaxed(&c->batched, 0);
+		sysmem_release(c->batch, BATCHES_BYTES);
 		unlock(&c->lock);
 	}
 }

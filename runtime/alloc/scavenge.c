@@ -43,7 +43,7 @@
 enum {
 	WINDOW_MS = 1000,	   /* idle that long: nobody needs it */
 	QUANTUM = 4096,		   /* pages (32 MiB) at a time */
-	RESERVE = 64,		   /* pages (512 KiB) that always stay */
+	RESERVE = 8,		   /* pages (64 KiB) that always stay */
 	WORTHWHILE = 1024,	   /* pages (8 MiB) that make ticks hurry */
 };
 
@@ -101,6 +101,18 @@ void scavenge_took(void)
 void scavenge_freed(void)
 {
 	operation();
+}
+
+void scavenge_unneeded(size_t npages)
+{
+	size_t most;
+
+	if (npages == 0)
+		return;
+	lock(&mheap.lock);
+	most = mheap.pages_idle - MIN(mheap.pages_idle, (size_t)RESERVE);
+	store_relaxed(&scav.backlog, MIN(scav.backlog + npages, most));
+	unlock(&mheap.lock);
 }
 
 uint64_t scavenge_waiting(void)

@@ -15,6 +15,12 @@ void scavenge_took(void);
 void scavenge_freed(void);
 
 /*
+ * So many of the idle pages have become so just now, but nobody has wanted them
+ * for a window: they go back with the others. Context: no lock held.
+ */
+void scavenge_unneeded(size_t npages);
+
+/*
  * A chance to work, given by misses of an mcache and by the helper thread.
  * True while more is waiting to be given back. Context: no lock held.
  */

@@ -300,8 +300,8 @@ static int tick(struct mcache *mc, unsigned r)
 	}
 	now = scavenge_now_ms();
 	if (now != mc->ticked_ms) {
-		mc->ticked_ms = now;
 		mcache_trim(mc, now);
+		mc->ticked_ms = now;
 		limits_tick(now);
 	}
 	more = scavenge_tick();

@@ -210,17 +210,21 @@ START_TEST(trimming)
 	ck_assert_uint_gt(mcache_depth(&mc->rec[5]), 0);
 	ck_assert_uint_gt(mcache_depth(&mc->rec[38]), 0);
 	ck_assert_uint_gt(mcache_depth(&mc->rec[rl]), 0);
+	mc->ticked_ms = 9900; /* this thread is awake */
 	mcache_trim(mc, 10000);
 	mcache_trim(mc, 10001); /* too early */
 	ck_assert_uint_gt(mcache_depth(&mc->rec[5]), 0);
 	ck_assert_uint_gt(mcache_depth(&mc->rec[rl]), 0);
 	heap_free(heap_malloc(48));
+	mc->ticked_ms = 19900;
 	mcache_trim(mc, 20000);
 	ck_assert_uint_gt(mcache_depth(&mc->rec[5]), 0);
 	ck_assert_uint_eq(mcache_depth(&mc->rec[38]), 0);
 	ck_assert_uint_eq(mcache_depth(&mc->rec[rl]), 0);
-	mcache_trim(mc, 30000);
+	heap_free(heap_malloc(48));
+	mcache_trim(mc, 30000); /* and this one has slept */
 	ck_assert_uint_eq(mcache_depth(&mc->rec[5]), 0);
+	ck_assert_uint_le(mc->cold[5].cap, MAG_MIN);
 	heap_check();
 	ck_assert_ptr_nonnull(heap_malloc(48));
 }

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BLOCKS = 60000, BLOCK = 1000, RESERVE_PAGES = 64 };
+enum { BLOCKS = 60000, BLOCK = 1000, RESERVE_PAGES = 8 };
 
 static void *block[BLOCKS];
 
@@ -60,7 +60,7 @@ START_TEST(test_quiet)
 }
 END_TEST
 
-/* Pages that are wanted again and again stay. */
+/* Pages that are wanted again and again stay, but for a little at peaks. */
 START_TEST(test_busy)
 {
 	for (int i = 0; i < 8; i++) {
@@ -73,7 +73,7 @@ START_TEST(test_busy)
 		if (scavenge_now_ms() - began > 700)
 			return; /* a machine too slow to be busy */
 	}
-	ck_assert_uint_eq(mheap.scavenged_total, 0);
+	ck_assert_uint_lt(mheap.scavenged_total, 8 * MIB);
 }
 END_TEST
 

@@ -181,9 +181,9 @@ static void other_work(void)
 
 	for (size_t i = 0; i < NELEM(objs); i++)
 		objs[i] = noted_malloc(&own, 64);
-	mcache_trim(mcache_self, 5000);
 	for (size_t i = 0; i < NELEM(objs); i++)
 		noted_free(&own, objs[i]);
+	mcache_trim(mcache_self, 5000);
 	mcache_flush(mcache_self);
 	mcentral_settle();
 	mheap_free_os_memory();
