@@ -45,7 +45,7 @@ endforeach()
 
 # Cycles all the time. First those that mind the helper, which may have none.
 set(minding seccomp-strict seccomp-filter chroot user-namespace memcached nginx
-	vfork lowest execs fork-threads closed-descriptors abort signals coroutines)
+	vfork valgrind-none lowest execs fork-threads closed-descriptors abort signals coroutines)
 set(growing python-json python-pool perl ruby php lua node java vim git
 	sqlite3 jq postgres)
 set(often_report GOGC=20)
