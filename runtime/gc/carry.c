@@ -66,15 +66,13 @@ struct carried {
 	size_t at;	  /* in bytes */
 };
 
-bool carry_nothing;
-
 void carry_prepare(struct carry *c)
 {
 	size_t table;
 
 	carry_free(c);
 	c->most = MIN(tasks_total() + MORE, (unsigned)MOST);
-	if (carry_nothing || c->most == MORE)
+	if (c->most == MORE)
 		return;
 	table = ALIGN_UP(c->most * sizeof(*c->v), (size_t)OS_PAGE);
 	c->room = c->most * EACH + FEW;

@@ -37,7 +37,4 @@ bool carry_unpack(const struct carry *c);
 
 void carry_free(struct carry *c);
 
-/* For tests: clone copies everything. */
-extern bool carry_nothing;
-
 #endif
