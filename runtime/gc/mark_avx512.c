@@ -47,7 +47,7 @@ RAW_MEMORY static ALWAYS_INLINE bool skim(struct filter f, uintptr_t p)
 	__m512i last = _mm512_set1_epi32((int)u.last);
 	__mmask16 k = 0;
 
-#pragma GCC unroll 8
+#pragma GCC unroll 4
 	for (unsigned i = 0; i < MARK_STRIDE; i += 64) {
 		__m512i v = _mm512_loadu_si512((const void *)(p + i));
 

@@ -498,6 +498,38 @@ START_TEST(test_runs)
 }
 END_TEST
 
+/* Pointers at all odd multiples of four: none is lost between two stretches. */
+START_TEST(test_packed)
+{
+	enum { N = 40000 };
+	char *packed = heap_malloc(N * 8 + 4);
+	struct mark_options o = {.nworkers = 1, .halves = true};
+	uint64_t objects, bytes;
+	struct heapview v;
+	struct marker m;
+
+	memset(packed, 0, 4);
+	for (size_t i = 0; i < N; i++) {
+		void *p = memset(heap_malloc(32), 0, 32);
+
+		memcpy(packed + 4 + i * 8, &p, sizeof(p));
+	}
+	root[0] = (uintptr_t)packed;
+	for (enum mark_isa isa = 0; isa < MARK_NISA; isa++) {
+		ck_assert(heapview_init(&v, &plain));
+		ck_assert(marker_init(&m, &v, &o));
+		if (marker_use(&m, isa)) {
+			marker_roots(&m, ~0u);
+			heapview_unmarked(&v, &objects, &bytes);
+			ck_assert_uint_eq(v.objects, N + 1);
+			ck_assert_uint_eq(objects, 0);
+		}
+		marker_free(&m);
+		heapview_free(&v);
+	}
+}
+END_TEST
+
 /* What has no memory behind it is not given any. */
 START_TEST(test_sparse)
 {
@@ -590,6 +622,7 @@ int main(void)
 	tcase_add_test(t, test_tag_hides);
 	tcase_add_test(t, test_chains);
 	tcase_add_test(t, test_runs);
+	tcase_add_test(t, test_packed);
 	tcase_add_test(t, test_sparse);
 	tcase_add_test(t, test_no_memory);
 	return run_suite(s);
