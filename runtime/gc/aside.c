@@ -108,6 +108,7 @@ NOINLINE void aside_call(void (*fn)(void *arg), void *arg)
 
 	if (!stack) {
 		fn(arg);
+		forget();
 		return;
 	}
 	/* All callee-saved registers go into this frame. */

@@ -8,8 +8,8 @@
  * aside: call fn(arg) on a stack of ours. While it runs this thread's own stack
  * is in use from aside_sp on, for who looks for roots; all registers of the
  * callers lie there. A call within such a call is just a call, and so is one
- * for which there is no memory. Any other call leaves nothing of fn's in this
- * thread's registers.
+ * for which there is no memory. In registers that a call may change nothing of
+ * fn's is left.
  */
 void aside_call(void (*fn)(void *arg), void *arg);
 

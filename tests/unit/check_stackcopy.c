@@ -246,8 +246,8 @@ START_TEST(deep)
 	static struct subject s;
 	uintptr_t pc[1000];
 	struct stackcopies c;
+	size_t n, more = 0;
 	bool whole;
-	size_t n;
 
 	sem_init(&up, 0, 0);
 	MUST_EQ(pthread_create(&s.thread, NULL, diver, &s), 0);
@@ -257,9 +257,12 @@ START_TEST(deep)
 	n = unwind_copied(&copy_of(&c, s.tid)->at, pc, NELEM(pc), &whole);
 	ck_assert(!whole);
 	ck_assert_uint_gt(n, 100);
-	ck_assert_uint_lt(n, STACKCOPY_MOST / 1024 + 2);
-	for (size_t i = 2; i < n; i++)
-		MUST_EQ(pc[i], s.pc[i]);
+	ck_assert_uint_lt(n, STACKCOPY_MOST / 1024 + 2 + 12);
+	/* It may still be on its way out of sem_post(). */
+	while (more < 12 && pc[more + 1] != (uintptr_t)s.pc[1])
+		more++;
+	for (size_t i = 1; i + more < n; i++)
+		MUST_EQ(pc[i + more], s.pc[i]);
 	/* And no more than the caller has room for. */
 	ck_assert_uint_eq(unwind_copied(&copy_of(&c, s.tid)->at, pc, 10,
 		&whole), 10);
