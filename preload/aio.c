@@ -15,8 +15,11 @@
  * which is memory of this process like any other. Who takes it from there
  * without a call keeps its objects until as many requests have come after.
  *
- * Requests are only looked at where cycles are expected: the kernel can be asked
- * to read from a wrong address and says no, we can't.
+ * Requests are only looked at where cycles are expected: the kernel can be
+ * asked to read from a wrong address and says no, we can't.
+ *
+ * liburing's functions, which make their calls themselves too, are not among
+ * them: io_uring_wait_cqe() may end with -EINTR in a stop of the world.
  */
 #include "preload/aio.h"
 #include "base/options.h"

@@ -14,8 +14,8 @@
  * filled is nobody's business. errno is set as libc does it.
  *
  * What a note is taken of has happened: the kernel has read what the arguments
- * point to, so it can be read here. Until then the value is where the caller has
- * it.
+ * point to, so it can be read here. Until then the value is where the caller
+ * has it.
  *
  * Not among them: rt_sigaction, whose table survives without us (handler.c,
  * but a raw SIG_DFL ends a process unchecked), and clone and fork, after which
