@@ -178,12 +178,17 @@ static size_t take_pages(size_t npages, size_t align, bool *zero)
 	return page;
 }
 
-/* Under lock: enter the span in the tables. code is for the first n pages. */
+/*
+ * Under lock: enter the span in the tables. code is for the first n pages. One
+ * from the runcache is still in the table of spans.
+ */
 static void publish(struct mspan *s, unsigned code, size_t ncode)
 {
-	size_t page = arena_page(s->base);
+	size_t page = arena_page(s->base), end = page + s->npages - 1;
+	bool there = arenas[page / ARENA_PAGES]->spans[page % ARENA_PAGES] == s &&
+		arenas[end / ARENA_PAGES]->spans[end % ARENA_PAGES] == s;
 
-	for (size_t i = page; i < page + s->npages; i++)
+	for (size_t i = page; i <= end && !there; i++)
 		/* release [span]: pairs with arena_span(). */
 		store_release(
 			&arenas[i / ARENA_PAGES]->spans[i % ARENA_PAGES], s);

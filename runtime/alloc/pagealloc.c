@@ -15,8 +15,8 @@
  * are packed from the window's base, so the top level is an array with a hint.
  *
  * Invariants, walked by pagealloc_check():
- *   P1  chunk[] and sum[] equal what the bits say, once refresh() has seen to
- *       the chunks that changed since the last search;
+ *   P1  chunk[] equals what the bits say where dirty has no bit, and sum[] what
+ *       chunk[] says where it is not stale;
  *   P2  a scav bit is set only on a free page;
  *   P3  no free run of 2^b or more pages begins below hint[b].
  *
@@ -32,6 +32,7 @@
 
 static struct pallocsum sum[MAX_ARENAS];
 static uint16_t dirty[MAX_ARENAS]; /* bit c: chunk c changed; see P1 */
+static bool stale[MAX_ARENAS];	   /* so has sum[] */
 _Static_assert(ARENA_CHUNKS == 16, "bits of dirty");
 
 /* By log2 of the run length, the last for all longer ones; see P3. */
@@ -176,6 +177,9 @@ static void touch(size_t page, size_t npages)
 
 	for (size_t c = page / CHUNK_PAGES; c <= last; c++)
 		dirty[c / ARENA_CHUNKS] |= (uint16_t)(1u << c % ARENA_CHUNKS);
+	for (size_t c = page / CHUNK_PAGES; c <= last; c += ARENA_CHUNKS)
+		stale[c / ARENA_CHUNKS] = true;
+	stale[last / ARENA_CHUNKS] = true;
 }
 
 /* Bring the sums of arena i up to date. */
@@ -183,13 +187,13 @@ static void refresh(size_t i)
 {
 	struct arena *a = arenas[i];
 	struct pallocsum s;
-	unsigned stale = dirty[i];
 
-	if (likely(stale == 0))
+	if (likely(!stale[i]))
 		return;
-	for (; stale; stale &= stale - 1)
-		sum_chunk(a, (size_t)__builtin_ctz(stale));
+	for (unsigned left = dirty[i]; left; left &= left - 1)
+		sum_chunk(a, (size_t)__builtin_ctz(left));
 	dirty[i] = 0;
+	stale[i] = false;
 	s = a->chunk[0];
 	for (size_t c = 1; c < ARENA_CHUNKS; c++)
 		s = join(s, c * CHUNK_PAGES, a->chunk[c], CHUNK_PAGES);
@@ -278,31 +282,48 @@ static size_t walk_chunk(struct search *f, size_t *page)
 	return SIZE_MAX;
 }
 
+/* Pages from page on whose sum rules out a fit, and that sum; 0: look. */
+static size_t can_skip(const struct search *f, size_t page, struct pallocsum *s)
+{
+	size_t i = page / ARENA_PAGES, c = page % ARENA_PAGES / CHUNK_PAGES;
+
+	*s = sum[i];
+	if (page % ARENA_PAGES == 0 && !stale[i] && too_short(f, *s))
+		return ARENA_PAGES;
+	*s = arenas[i]->chunk[c];
+	if (page % CHUNK_PAGES == 0 && !(dirty[i] >> c & 1) && too_short(f, *s))
+		return CHUNK_PAGES;
+	return 0;
+}
+
+/*
+ * A chunk that has changed is walked, not summed up: it costs the same, and
+ * mostly what is wanted is found there. Only if it is not, the sum is made, so
+ * that the next search can skip it.
+ */
 static size_t find(struct search *f)
 {
 	size_t page = hint[bucket(f->npages)];
-	size_t total = window.narenas * ARENA_PAGES, got;
+	size_t total = window.narenas * ARENA_PAGES;
 
 	while (page < total) {
-		struct arena *a = arenas[page / ARENA_PAGES];
+		size_t i = page / ARENA_PAGES, c = page % ARENA_PAGES / CHUNK_PAGES;
 		struct pallocsum s;
+		size_t got, n = can_skip(f, page, &s);
 
-		refresh(page / ARENA_PAGES);
-		s = sum[page / ARENA_PAGES];
-		if (page % ARENA_PAGES == 0 && too_short(f, s)) {
-			step_over(f, page, ARENA_PAGES, s);
-			page += ARENA_PAGES;
-			continue;
+		if (n) {
+			step_over(f, page, n, s);
+			page += n;
+		} else {
+			got = walk_chunk(f, &page);
+			if (got != SIZE_MAX)
+				return got;
+			if (dirty[i] >> c & 1)
+				sum_chunk(arenas[i], c);
+			dirty[i] &= (uint16_t)~(1u << c);
 		}
-		s = a->chunk[page % ARENA_PAGES / CHUNK_PAGES];
-		if (page % CHUNK_PAGES == 0 && too_short(f, s)) {
-			step_over(f, page, CHUNK_PAGES, s);
-			page += CHUNK_PAGES;
-			continue;
-		}
-		got = walk_chunk(f, &page);
-		if (got != SIZE_MAX)
-			return got;
+		if (page % ARENA_PAGES == 0)
+			refresh(i);
 	}
 	return SIZE_MAX;
 }
