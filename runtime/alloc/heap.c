@@ -171,6 +171,25 @@ static void *malloc_counted(struct mcache *mc, const struct unwind_regs *regs,
 	return p;
 }
 
+/*
+ * Record r, or where its magazine is empty one that is at most an eighth larger
+ * and has a free object at hand.
+ */
+static unsigned at_hand(struct mcache *mc, unsigned r)
+{
+	unsigned most = r < NSIZECLASS ? 0 : (r - NSIZECLASS + 1) / 8;
+
+	if (*mc->rec[r].top)
+		return r;
+	for (unsigned k = 1; k <= most && r + k < NREC; k++)
+		if (*mc->rec[r + k].top) {
+			if (mc->cold[r].misses < UINT16_MAX)
+				mc->cold[r].misses++;
+			return r + k;
+		}
+	return r;
+}
+
 static void *malloc_hardened(struct mcache *mc, const struct unwind_regs *regs,
 	size_t align, size_t size)
 {
@@ -199,7 +218,7 @@ NOINLINE void *heap_malloc_slow(size_t size)
 	if (size > PTRDIFF_MAX || r == 0)
 		p = malloc_huge(mc, &regs, size, 1);
 	else
-		p = malloc_counted(mc, &regs, r, size);
+		p = malloc_counted(mc, &regs, at_hand(mc, r), size);
 	end_slow(mc);
 	return p ? p : r ? refuse(size) : NULL;
 }

@@ -70,8 +70,8 @@ void *heap_realloc(void *p, size_t size);
 void *heap_memalign(size_t align, size_t size);
 
 /*
- * What heap_usable_size() will say of heap_memalign(align, size); align 0 or 1:
- * of heap_malloc(size). 0 where the request is too large for any machine.
+ * What heap_usable_size() will say of heap_memalign(align, size) at least; align
+ * 0 or 1: of heap_malloc(size), above 64 KiB by an eighth more at most. 0 where the request is too large for any machine.
  */
 size_t heap_good_size(size_t align, size_t size);
 
