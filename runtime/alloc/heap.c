@@ -19,7 +19,7 @@
  * code or mask), the object freed last (top of the magazine); and at the
  * latest when the magazine is flushed: the middle of a slot, a double free.
  */
-#include "alloc/heap.h"
+#include "alloc/heap_parts.h"
 #include "alloc/limits.h"
 #include "alloc/harden.h"
 #include "alloc/mcentral.h"
@@ -30,10 +30,6 @@
 #include "os/sysmem.h"
 
 #include <string.h>
-
-enum {
-	GROWTH_MIN = 512, /* bytes; smaller objects grow without headroom */
-};
 
 struct heap_hooks heap_hooks;
 
@@ -89,8 +85,7 @@ HOT void *heap_malloc_mid(size_t size)
 	return heap_malloc_slow(size);
 }
 
-/* No memory: last chance for the program's user to learn why. */
-static void *refuse(size_t size)
+void *heap_refuse(size_t size)
 {
 	if (heap_hooks.out_of_memory)
 		heap_hooks.out_of_memory(size);
@@ -134,7 +129,7 @@ static void *malloc_huge(struct mcache *mc, const struct unwind_regs *regs,
 	int shift;
 
 	if (size > PTRDIFF_MAX - (align << PAGE_SHIFT) - PAGE_SIZE)
-		return refuse(size);
+		return heap_refuse(size);
 	want = size + mcache_slack;
 	npages = (want + PAGE_SIZE - 1) >> PAGE_SHIFT;
 	shift = tick_huge(mc, want);
@@ -142,12 +137,12 @@ static void *malloc_huge(struct mcache *mc, const struct unwind_regs *regs,
 		void *p = objinfo_malloc_sampled(mc, regs, 0, npages, align,
 			size, (unsigned)shift);
 
-		return p ? p : refuse(size);
+		return p ? p : heap_refuse(size);
 	}
 	s = mheap_alloc_large(npages, align, false);
 	if (s && unlikely(mheap.record_objects))
 		objinfo_record(mc, regs, (void *)s->base, size);
-	return s ? (void *)s->base : refuse(size);
+	return s ? (void *)s->base : heap_refuse(size);
 }
 
 /* One counted malloc of record r; size is what was asked for. */
@@ -198,7 +193,7 @@ static void *malloc_hardened(struct mcache *mc, const struct unwind_regs *regs,
 	begin_slow(mc);
 	p = harden_malloc(mc, regs, align, size);
 	end_slow(mc);
-	return p ? p : refuse(size);
+	return p ? p : heap_refuse(size);
 }
 
 NOINLINE void *heap_malloc_slow(size_t size)
@@ -209,7 +204,7 @@ NOINLINE void *heap_malloc_slow(size_t size)
 	void *p;
 
 	if (!mc)
-		return refuse(size);
+		return heap_refuse(size);
 	unwind_caller(&regs); /* of malloc: it has jumped here */
 	if (unlikely(mheap.harden))
 		return malloc_hardened(mc, &regs, 1, size);
@@ -220,7 +215,7 @@ NOINLINE void *heap_malloc_slow(size_t size)
 	else
 		p = malloc_counted(mc, &regs, at_hand(mc, r), size);
 	end_slow(mc);
-	return p ? p : r ? refuse(size) : NULL;
+	return p ? p : r ? heap_refuse(size) : NULL;
 }
 
 static void free_foreign(void *p)
@@ -230,8 +225,7 @@ static void free_foreign(void *p)
 	heap_hooks.free_foreign(p);
 }
 
-/* Record of an object to free or realloc, after checks that need no lock. */
-static unsigned checked_rec(const char *what, const struct mspan *s,
+unsigned heap_checked_rec(const char *what, const struct mspan *s,
 	uintptr_t p)
 {
 	if (s->state == MSPAN_CACHED)
@@ -294,7 +288,7 @@ NOINLINE void heap_free_slow(void *ptr)
 		free_foreign(ptr);
 		return;
 	}
-	r = checked_rec("free", s, (uintptr_t)ptr);
+	r = heap_checked_rec("free", s, (uintptr_t)ptr);
 	if (s->sampled && unlikely(mheap.harden)) {
 		harden_free(s, (uintptr_t)ptr);
 		return;
@@ -320,7 +314,7 @@ NOINLINE void heap_free_sized_slow(void *p, size_t size)
 	struct mspan *s = arena_span((uintptr_t)p);
 
 	if (s && s->sampled && mheap.harden) {
-		checked_rec("free", s, (uintptr_t)p);
+		heap_checked_rec("free", s, (uintptr_t)p);
 		harden_check_size(s, (uintptr_t)p, size);
 	}
 	heap_free_slow(p);
@@ -342,7 +336,7 @@ HOT void *heap_calloc(size_t n, size_t size)
 	void *p;
 
 	if (__builtin_mul_overflow(n, size, &bytes))
-		return refuse(SIZE_MAX);
+		return heap_refuse(SIZE_MAX);
 	if (bytes <= SMALL_MAX) {
 		p = heap_malloc(bytes);
 		return p ? memset(p, 0, bytes) : NULL;
@@ -352,151 +346,6 @@ HOT void *heap_calloc(size_t n, size_t size)
 	if (p && (used || !arena_span((uintptr_t)p)->zeroed))
 		memset(p, 0, bytes);
 	return p;
-}
-
-/*
- * A buffer that grows by little will grow again: it gets a quarter more, which
- * halves the copying (gperftools does the same). Small objects don't: there
- * are many of them, and most have reached their size.
- */
-static size_t headroom(size_t old, size_t size)
-{
-	size_t more = old + old / 4;
-
-	if (old < GROWTH_MIN || old > MAX_SMALL || size <= old || size >= more)
-		return size;
-	return more;
-}
-
-/* Out of line: the hit paths' stores happen in HOT code only. */
-NOINLINE HOT static void *hot_malloc(size_t size)
-{
-	return heap_malloc(size);
-}
-
-NOINLINE HOT static void hot_free(void *p)
-{
-	heap_free(p);
-}
-
-/* The size that was asked for, where the object's is recorded. */
-static void note_size(void *p, size_t size)
-{
-	size_t page = arena_page((uintptr_t)p);
-
-	if (unlikely(mheap.record_objects ||
-		    load_relaxed(&window_code[page]) == 0))
-		objinfo_resized(arena_span((uintptr_t)p), (uintptr_t)p, size);
-}
-
-/* More than was asked for: for its alignment, or as headroom. */
-static void *malloc_more(size_t more, size_t size)
-{
-	void *p = hot_malloc(more);
-
-	if (p && more != size)
-		note_size(p, size);
-	return p;
-}
-
-static void *move(void *p, size_t old, size_t size)
-{
-	void *q = malloc_more(headroom(old, size), size);
-	struct mspan *from, *to;
-
-	if (!q)
-		return NULL;
-	if (old > (size_t)MAX_RUN * PAGE_SIZE &&
-		size > (size_t)MAX_RUN * PAGE_SIZE) {
-		from = arena_span((uintptr_t)p);
-		to = arena_span((uintptr_t)q);
-		if (mheap_move_pages(from, to)) {
-			hot_free(p);
-			return q;
-		}
-	}
-	memcpy(q, p, MIN(old, size));
-	hot_free(p);
-	return q;
-}
-
-/* Always elsewhere, so that whoever kept the old address is found. */
-static void *move_hardened(struct mspan *s, void *p, size_t size)
-{
-	size_t old = harden_size("realloc", s, (uintptr_t)p);
-	void *q = hot_malloc(size);
-
-	if (!q)
-		return NULL;
-	memcpy(q, p, MIN(old, size));
-	hot_free(p);
-	return q;
-}
-
-static bool resize_in_place(struct mspan *s, size_t want)
-{
-	size_t have = mspan_elemsize(s);
-	size_t npages = (want + PAGE_SIZE - 1) >> PAGE_SHIFT;
-
-	if (s->state == MSPAN_SMALL)
-		return want <= have && (want > have / 2 || have <= 64);
-	if (npages == s->npages)
-		return true;
-	return want > MAX_SMALL && mheap_resize_large(s, npages);
-}
-
-/*
- * The usual case of a growing buffer, by the page code alone: the new size
- * still fits the slot. Anything odd about p is left to the slow path.
- */
-static ALWAYS_INLINE bool fits_slot(void *p, size_t size)
-{
-	size_t page = arena_page((uintptr_t)p), have, want;
-	struct mcache_rec *rec;
-	unsigned code;
-
-	if (page >= hot_load(&window_npages))
-		return false;
-	code = window_code[page];
-	if (code == 0 || code >= NSIZECLASS * REC_SIZE)
-		return false;
-	rec = (void *)((char *)mcache_self + code);
-	have = sizeclasses[code / REC_SIZE].size;
-	want = size + mcache_slack;
-	return want <= have && want > have / 2 && *rec->top != p &&
-		!((uint32_t)(uintptr_t)p & rec->mask);
-}
-
-void *heap_realloc(void *p, size_t size)
-{
-	struct mspan *s;
-	unsigned r;
-
-	if (likely(!mheap.record_objects) && fits_slot(p, size))
-		return p;
-	s = arena_span((uintptr_t)p);
-	if (unlikely(!s)) {
-		if (heap_owns(p) || !heap_hooks.realloc_foreign)
-			fatal("realloc of %p: no object is there (freed before,"
-			      " or never allocated)",
-				p);
-		return heap_hooks.realloc_foreign(p, size);
-	}
-	r = checked_rec("realloc", s, (uintptr_t)p);
-	if (unlikely(r && *mcache_self->rec[r].top == p))
-		mcentral_freed_before(
-			"realloc", (uintptr_t)p, mspan_elemsize(s));
-	if (size > PTRDIFF_MAX)
-		return refuse(size);
-	if (s->sampled && unlikely(mheap.harden))
-		return move_hardened(s, p, size);
-	if (resize_in_place(s, size + mcache_slack)) {
-		if (unlikely(s->info))
-			objinfo_resized(s, (uintptr_t)p, size);
-		limits_look();
-		return p;
-	}
-	return move(p, mspan_elemsize(s), size);
 }
 
 /* Page runs at a multiple of more than a page. */
@@ -512,7 +361,7 @@ NOINLINE static void *memalign_large(size_t align, size_t size)
 	void *p;
 
 	if (size > PTRDIFF_MAX - align || !(mc = mcache_get()))
-		return refuse(size);
+		return heap_refuse(size);
 	unwind_caller(&regs);
 	npages = (size + mcache_slack + PAGE_SIZE - 1) >> PAGE_SHIFT;
 	npages = MAX(npages, (size_t)1);
@@ -536,7 +385,7 @@ NOINLINE static void *memalign_large(size_t align, size_t size)
 	if (!p)
 		tick_uncount(mc, r);
 	end_slow(mc);
-	return p ? p : refuse(size);
+	return p ? p : heap_refuse(size);
 }
 
 NOINLINE static void *memalign_hardened(size_t align, size_t size)
@@ -545,7 +394,7 @@ NOINLINE static void *memalign_hardened(size_t align, size_t size)
 	struct unwind_regs regs;
 
 	unwind_caller(&regs);
-	return mc ? malloc_hardened(mc, &regs, align, size) : refuse(size);
+	return mc ? malloc_hardened(mc, &regs, align, size) : heap_refuse(size);
 }
 
 void *heap_memalign(size_t align, size_t size)
@@ -555,16 +404,16 @@ void *heap_memalign(size_t align, size_t size)
 	if (unlikely(mheap.harden))
 		return memalign_hardened(align, size);
 	if (size > PTRDIFF_MAX)
-		return refuse(size);
+		return heap_refuse(size);
 	if (align <= 16)
-		return malloc_more(MAX(size, align), size);
+		return heap_malloc_more(MAX(size, align), size);
 	c = sizeclass_for(align, MAX(size, (size_t)1) + mcache_slack);
 	/* Requests are rounded to 8 bytes before the slack is added. */
 	if (c < NSIZECLASS)
-		return malloc_more(sizeclasses[c].size - 8 * mcache_slack,
+		return heap_malloc_more(sizeclasses[c].size - 8 * mcache_slack,
 			size);
 	if (align <= PAGE_SIZE && size > MAX_SMALL)
-		return hot_malloc(size); /* a run of pages */
+		return heap_malloc_more(size, size); /* a run of pages */
 	return memalign_large(align, size);
 }
 

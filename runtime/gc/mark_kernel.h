@@ -80,6 +80,16 @@ struct mark_worker {
  */
 bool mark_resident(const struct marker *m, uintptr_t *lo, uintptr_t *hi);
 
+/* At the start: the filter of mappings, and the file to ask about pages. */
+void mark_init_maps(struct marker *m);
+void mark_open_pagemap(struct marker *m);
+
+/* Unless the block waits already. */
+void mark_queue_block(struct mark_worker *w, uint32_t block);
+
+/* Scan what has memory of [lo, hi), at most MARK_CHUNK bytes. */
+void mark_scan_resident(struct mark_worker *w, uintptr_t lo, uintptr_t hi);
+
 /* Look the words of w->far up among the mappings; queue what they reach. */
 void mark_far(struct mark_worker *w);
 
