@@ -8,7 +8,7 @@
  * Such a child is in its parent's memory and has no report of its own to write
  * before it is another program. Whether that one can be checked is its own
  * affair: a static program leaves nothing, and nobody would miss it. So there
- * is a note of whom to expect, beside the reports: "stub" in place of leaks.
+ * is a note of whom to expect, beside the reports: "expected" in place of leaks.
  *
  * Only for gostat leakcheck, which asks for brief reports. What is written here
  * lies on the stack: the child's static data are its parent's.
@@ -68,7 +68,7 @@ void spawn_note(int pid, const char *file, char path[DUMPFILE_PATH_MAX])
 	}
 	fmt_init(&f, buf, sizeof(buf), (int)fd);
 	fmt_printf(&f,
-		"{\"version\":1,\"pid\":%d,\"stub\":true,\"status\":\"clean\","
+		"{\"version\":1,\"pid\":%d,\"expected\":true,\"status\":\"clean\","
 		"\"exec\":",
 		pid);
 	json_string(&f, file, strlen(file));

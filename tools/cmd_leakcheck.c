@@ -187,19 +187,19 @@ static bool reports_again(const struct check *c, size_t i)
 	int pid = c->reports[i].pid;
 
 	for (size_t k = 0; k < c->n; k++)
-		if (c->reports[k].pid == pid && !c->reports[k].stub &&
+		if (c->reports[k].pid == pid && !c->reports[k].expected &&
 			(k > i || !*c->reports[k].next))
 			return true;
 	return false;
 }
 
 /* Notes are of use until it is known what is missing. */
-static void drop_stubs(struct check *c)
+static void drop_expected(struct check *c)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < c->n; i++)
-		if (c->reports[i].stub)
+		if (c->reports[i].expected)
 			leaks_free(&c->reports[i]);
 		else
 			c->reports[n++] = c->reports[i];
@@ -215,12 +215,12 @@ static void demand_reports(struct check *c)
 	for (size_t i = 0; i < n; i++) {
 		const struct leaks *l = &c->reports[i];
 
-		spoken |= l->pid == c->pid && !l->stub;
+		spoken |= l->pid == c->pid && !l->expected;
 		if (*l->next && !reports_again(c, i) &&
-			(!l->stub || c->follow))
+			(!l->expected || c->follow))
 			keep_unchecked(c, l->pid, l->next);
 	}
-	drop_stubs(c);
+	drop_expected(c);
 	if (!spoken)
 		keep_unchecked(c, c->pid, c->cli->argv[0]);
 }

@@ -113,7 +113,7 @@ static bool parse_body(struct leaks *l, char **why)
 	l->pid = (int)number_of(l->root, "pid");
 	l->exe = string_of(l->root, "exe");
 	l->next = string_of(l->root, "exec");
-	l->stub = json_is_true(json_object_get(l->root, "stub"));
+	l->expected = json_is_true(json_object_get(l->root, "expected"));
 	l->reason = mem_copy(string_of(l->root, "reason"));
 	l->suppressed_objects = number_of(suppressed, "objects");
 	l->suppressed_bytes = number_of(suppressed, "bytes");

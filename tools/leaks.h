@@ -41,7 +41,7 @@ struct leaks {
 	int pid;
 	const char *exe;
 	const char *next; /* what it became by exec; "" */
-	bool stub; /* that is all that is known */
+	bool expected; /* that is all that is known */
 	enum leaks_status status;
 	char *reason; /* of unchecked; else "" */
 	struct leak *of;

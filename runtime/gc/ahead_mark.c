@@ -108,13 +108,13 @@ struct part {
 };
 
 /* Move the objects of bits that are in the part into one piece; its length. */
-static size_t pack(struct ahead *a, struct part *c, uint64_t *todo,
+static size_t pack(struct ahead *a, struct part *c, uint64_t *fresh,
 	uint64_t *scan_bits, size_t size)
 {
 	char *to = a->buf, *from = a->buf + AHEAD_BUF;
 
 	for (unsigned i = 0; i < HV_MAX_WORDS; i++)
-		for (uint64_t b = todo[i]; b; b &= b - 1) {
+		for (uint64_t b = fresh[i]; b; b &= b - 1) {
 			unsigned bit = (unsigned)__builtin_ctzll(b);
 			size_t off = (i * 64ul + bit - c->first) * size;
 
@@ -131,18 +131,18 @@ static size_t pack(struct ahead *a, struct part *c, uint64_t *todo,
 }
 
 /* Slots that something leads to and that are not read yet. */
-static bool take(uint64_t *mark, unsigned n, uint64_t *todo, unsigned *first)
+static bool take(uint64_t *mark, unsigned n, uint64_t *fresh, unsigned *first)
 {
 	uint64_t *scan_bits = mark + n;
 
 	*first = UINT32_MAX;
 	for (unsigned i = 0; i < n; i++) {
-		todo[i] = mark[i] & ~scan_bits[i];
-		scan_bits[i] |= todo[i];
-		if (!todo[i])
+		fresh[i] = mark[i] & ~scan_bits[i];
+		scan_bits[i] |= fresh[i];
+		if (!fresh[i])
 			continue;
 		*first = MIN(
-			*first, i * 64 + (unsigned)__builtin_ctzll(todo[i]));
+			*first, i * 64 + (unsigned)__builtin_ctzll(fresh[i]));
 	}
 	return *first != UINT32_MAX;
 }
@@ -170,17 +170,17 @@ static void scan_small(struct ahead *a, uint32_t block, unsigned cls)
 	struct heapview *v = &a->v;
 	unsigned n = v->mark_words[cls], first;
 	uint64_t *mark = &v->word[block + 1];
-	uint64_t todo[HV_MAX_WORDS] = {0};
+	uint64_t fresh[HV_MAX_WORDS] = {0};
 	uintptr_t base =
 		v->base + (v->word[block] >> HV_HEAD_PAGE << PAGE_SHIFT);
 	uintptr_t end = span_end(v, block);
 	size_t size = v->size[cls];
 	struct part c = {0, 0, 0, false};
 
-	while (!c.cut && take(mark, n, todo, &first)) {
+	while (!c.cut && take(mark, n, fresh, &first)) {
 		if (first < c.first || (first + 1 - c.first) * size > c.bytes)
 			read_part(a, &c, first, base, end, size);
-		scan(a, pack(a, &c, todo, mark + n, size), false);
+		scan(a, pack(a, &c, fresh, mark + n, size), false);
 	}
 }
 
