@@ -290,17 +290,28 @@ static void finish(struct snapshot *s, int status)
 		s->signal = WTERMSIG(status);
 }
 
-/* Has it ended? flags: 0 waits for that. */
+static int64_t timeval_ns(struct timeval t)
+{
+	return t.tv_sec * INT64_C(1000000000) + t.tv_usec * INT64_C(1000);
+}
+
+/*
+ * Has it ended? flags: 0 waits for that. What it has cost in all is known only
+ * now: it may have run from beginning to end since the last measure().
+ */
 static bool reap(struct snapshot *s, int flags)
 {
+	struct rusage u = {0};
 	int status = -1;
 	long r;
 
 	do
-		r = sys4(SYS_wait4, s->pid, &status, flags | __WALL, NULL);
+		r = sys4(SYS_wait4, s->pid, &status, flags | __WALL, &u);
 	while (r == -EINTR);
 	if (r == 0)
 		return false;
+	s->cpu_ns = MAX(s->cpu_ns,
+		timeval_ns(u.ru_utime) + timeval_ns(u.ru_stime));
 	finish(s, sys_failed(r) ? -1 : status);
 	return true;
 }

@@ -3,6 +3,7 @@
 #include "gc/snapshot.h"
 #include "base/atomics.h"
 #include "gc/stw.h"
+#include "os/clock.h"
 #include "os/sandbox.h"
 #include "os/syscall.h"
 #include "os/sysmem.h"
@@ -303,6 +304,28 @@ static int burn(void *arg UNUSED)
 	return 0;
 }
 
+static int burn_a_little(void *arg)
+{
+	(void)arg;
+	while (clock_ns(CLOCK_PROCESS_CPUTIME_ID) < SECOND / 100)
+		cpu_relax();
+	return 7;
+}
+
+/* Nobody has looked before it was gone: its cost is known all the same. */
+START_TEST(cost)
+{
+	ck_assert(take(burn_a_little, NULL));
+	while (!load_relaxed(snapshot_futex(&s)))
+		usleep(1000);
+	usleep(1000);
+	snapshot_kill(&s);
+	ck_assert_int_eq(s.state, SNAPSHOT_DONE);
+	ck_assert_int_eq(s.result, 7);
+	ck_assert_int_ge(s.cpu_ns, SECOND / 101);
+}
+END_TEST
+
 START_TEST(budgets)
 {
 	s.budget = (struct snapshot_budget){.cpu_ns = SECOND / 20};
@@ -476,6 +499,7 @@ int main(void)
 	ADD(manners);
 	ADD(dies);
 	ADD(reaped_by_others);
+	ADD(cost);
 	ADD(budgets);
 	ADD(orphan);
 	ADD(refused);
