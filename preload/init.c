@@ -230,8 +230,8 @@ __attribute__((constructor)) static void on_load(void)
 	spawn_init();
 	signal_init();
 	dumpfile_temporary(environment());
-	if (options->atexit && !options->atexit_out && !options->dump &&
-		meant_here())
+	if (leakcheck_says() || (options->atexit && !options->atexit_out &&
+					!options->dump && meant_here()))
 		dumpfile_keep_stderr();
 	dump_hook(ACTION_HEAP, dumpheap_action);
 	dumptrace_init();

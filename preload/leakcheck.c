@@ -136,6 +136,12 @@ void leakcheck_init(void)
 		make_log();
 }
 
+bool leakcheck_says(void)
+{
+	return leakcheck_on() && !options->leakcheck_out && !*check.log &&
+	       !check.to_stdout;
+}
+
 void leakcheck_postfork_child(void)
 {
 	check.pid = (int)sys0(SYS_getpid);

@@ -18,6 +18,9 @@ void leakcheck_postfork_child(void);
 /* GOSTAT_LEAKCHECK=exit; whether or not the end of this process is checked. */
 bool leakcheck_on(void);
 
+/* Will the report of the end go to stderr? After leakcheck_init(). */
+bool leakcheck_says(void);
+
 /*
  * Is this the process that was loaded, or forked from it? A child of vfork or
  * of a bare clone lives in its parent's memory, and is not.

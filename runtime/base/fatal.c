@@ -9,10 +9,12 @@
 #include "base/fmt.h"
 #include "base/syscall.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 void (*fatal_hook)(void);
+int (*fatal_stderr_hook)(void);
 
 static void line(const char *format, va_list ap)
 {
@@ -25,7 +27,9 @@ static void line(const char *format, va_list ap)
 	fmt_vprintf(&f, format, ap);
 	buf[f.len++] = '\n';
 	/* libc's write() is a cancellation point. Failure: nobody to tell. */
-	sys3(SYS_write, STDERR_FILENO, buf, f.len);
+	if (sys3(SYS_write, STDERR_FILENO, buf, f.len) == -EBADF &&
+		fatal_stderr_hook)
+		sys3(SYS_write, fatal_stderr_hook(), buf, f.len);
 }
 
 void warn(const char *format, ...)

@@ -14,6 +14,12 @@ NORETURN COLD void fatal(const char *format, ...) PRINTF_LIKE(1, 2);
 /* Called between the line and abort(); prints the stack of the caller. */
 extern void (*fatal_hook)(void);
 
+/*
+ * Asked when descriptor 2 is closed; says which other one the line may go to,
+ * or -1. Context: as above.
+ */
+extern int (*fatal_stderr_hook)(void);
+
 /* One line on stderr, "gostat: " in front; never ends the process. */
 COLD void warn(const char *format, ...) PRINTF_LIKE(1, 2);
 

@@ -2,9 +2,9 @@
 /*
  * dumpfile: bytes out of the process, whole or not at all.
  *
- *	template ─expand─▶ path ──┬ a file, or nothing there ─▶ temp ─rename─▶
- *path └ a device, a pipe ─────────▶ open, write NULL ────────────────────▶
- *descriptor 2
+ *	template ─expand─▶ path ─┬ a file, or nothing ─▶ temp ─rename─▶ path
+ *	                         └ a device, a pipe ───▶ open, write
+ *	NULL ───────────────────────────────────────────▶ descriptor 2
  *
  * A reader that waits for the name to appear must never see half a file, so the
  * bytes go to a temporary name in the same folder first. rename() would also
@@ -13,8 +13,9 @@
  *
  * Descriptor 2 is stderr by convention only. A program that has closed it may
  * get a socket or its data base under that number, so both are told from what
- * was there at load; what still looks like a log is written to. Where a dump at
- * the end has been asked for, a second descriptor is kept for it.
+ * was there at load; what still looks like a log is written to. Where a dump or
+ * a leak report at the end has been asked for, a second descriptor is kept, for
+ * it and for lines about it.
  *
  * Invariants:
  *   I1  at most one temporary file exists for each struct dumpfile, and none
@@ -85,10 +86,18 @@ AT_START void dumpfile_init(void)
 	}
 }
 
+static int kept_stderr(void)
+{
+	if (load_relaxed(&dumpfile.quiet) || !ownfd_valid(&dumpfile.stderr_kept))
+		return -1;
+	return dumpfile.stderr_kept.fd;
+}
+
 void dumpfile_keep_stderr(void)
 {
 	dumpfile.stderr_kept = ownfd_adopt(
 		sys3(SYS_fcntl, STDERR_FILENO, F_DUPFD_CLOEXEC, FD_LEAST));
+	fatal_stderr_hook = kept_stderr;
 }
 
 AT_START void dumpfile_temporary(char **envp)

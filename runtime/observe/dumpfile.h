@@ -58,8 +58,9 @@ void dumpfile_init(void);
 /*
  * Keep a second descriptor for stderr, closed on exec, that is used when
  * descriptor 2 has been closed or has become something else: coreutils and many
- * others close it in an exit handler. For dumps at the end only: whoever reads
- * the other end of a pipe sees its end when the process ends, not before.
+ * others close it in an exit handler. Only where something will be said there
+ * at the end: whoever reads the other end of a pipe sees its end when the process ends, not
+ * before.
  */
 void dumpfile_keep_stderr(void);
 

@@ -66,6 +66,22 @@ for set in GOSTAT_ATEXIT=none 'GOSTAT_ATEXIT=stats GOSTAT_DUMP=file' \
 		failed=1
 	fi
 done
+# What they leak is said, too: tr, the classes of its arguments.
+for set in GOSTAT_LEAKCHECK=exit 'GOSTAT_LEAKCHECK=exit LSAN_OPTIONS=max_leaks=1'
+do
+	status=0
+	echo a | env $set LD_PRELOAD="$LIB" tr a b >/dev/null 2>err || status=$?
+	if [ $status != 23 ] || ! grep -q '^SUMMARY: .*in 4 allocation' err; then
+		echo "tr $set: status $status"
+		cat err
+		failed=1
+	fi
+done
+GOSTAT_ATEXIT=heap TMPDIR=$PWD LD_PRELOAD=$LIB tr a b </dev/null 2>err
+if ! [ -f "$(sed -n 's/^gostat: heap profile of .* is in //p' err)" ]; then
+	echo 'tr: where is its profile?'
+	failed=1
+fi
 if GOSTAT_ATEXIT=stats LD_PRELOAD=$LIB sh -c 'exec /usr/bin/python3 -c "
 import os; os.execv(\"/bin/ls\", [\"ls\", \"/proc/self/fd\"])"' 2>err |
 	grep -c . | grep -qx "$((kept - 1))"; then :; else
