@@ -10,7 +10,7 @@
  * timer_create and close have none.
  *
  * epoll_ctl, sigqueue, madvise and munmap are system calls and nothing else, so
- *they are made here. The other two know libc's data and go on to libc.
+ * they are made here. The other two know libc's data and go on to libc.
  */
 #include "gc/kernelptr.h"
 #include "base/atomics.h"

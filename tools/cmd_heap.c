@@ -2,8 +2,7 @@
 /*
  * gostat heap: the heap profile of a running process, with names.
  *
- *	/debug/pprof/heap ──▶ profile_read ──▶ symbols ──▶ profile_write ──▶
- *FILE
+ *	/debug/pprof/heap ─▶ profile_read ─▶ symbols ─▶ profile_write ─▶ FILE
  */
 #include "client.h"
 #include "output.h"

@@ -15,7 +15,7 @@
  * over there ("black") if
  *
  *   A1  all of its words were read after its pages were watched, and none of
- *	 these pages was written since: so they are what was read;
+ *       these pages was written since: so they are what was read;
  *   A2  whatever lies at an address in one of these words is marked.
  *
  * A2 is where objects come and go. What a word led to when it was read was one
@@ -34,7 +34,7 @@
  * Invariants:
  *   I1  a page is watched (again) before the objects on it are read (again);
  *   I2  a scan bit of v that was not set in was: the slot is an object that was
- *	 read from end to end since then;
+ *       read from end to end since then;
  *   I3  nothing here writes to the program's memory or takes a lock.
  *
  * ahead_mark.c reads and marks, ahead_carry.c begins the second stop.

@@ -10,9 +10,9 @@
  *	what was read and written since: watch it again, read it again
  *
  * Each is a step of some microseconds to a few milliseconds, so that the
- *helper, which serves sockets too, can take them in between. Objects are copied
- *into a buffer and moved together, and the marker's loop is run on that as if
- *it were one large object; what it leads to is queued as always.
+ * helper, which serves sockets too, can take them in between. Objects are copied
+ * into a buffer and moved together, and the marker's loop is run on that as if
+ * it were one large object; what it leads to is queued as always.
  *
  * Further rounds make the second stop shorter, while they still gain something:
  * a program that writes its whole heap again and again gains nothing by them.

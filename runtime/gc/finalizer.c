@@ -2,8 +2,7 @@
 /*
  * finalizer: set by the program, found by the mark, called by a thread.
  *
- *	set[obj] = fn --unreachable--> due[obj] = fn --finalizer_run()-->
- *fn(obj)
+ *	set[obj] = fn ─unreachable─▶ due[obj] = fn ─finalizer_run─▶ fn(obj)
  *
  * An object whose function is due stays reachable: due is a root, through
  * finalizer_mark(). When fn has run nothing is known of the object any more,

@@ -21,7 +21,7 @@
  *
  * Bits start as 1 wherever there is no object: free slots, slots in a
  * magazine or batch, the tail of a span. Pages without a span lead to block 0,
- *whose bits are all 1. So a word that is no pointer to an object looks like one
+ * whose bits are all 1. So a word that is no pointer to an object looks like one
  * that was marked before, and the marker needs no test for it.
  *
  * Mappings that are objects (roots.h) get blocks like large objects, but no

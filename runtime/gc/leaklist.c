@@ -5,8 +5,7 @@
  * The copy of the process that has marked writes into memory shared with its
  * parent, one record for each span that has unreached objects:
  *
- *	| page serial | leaked ... | direct ... | suppressed ... | info info
- *...|
+ *	| page serial | leaked ... | direct ... | suppressed ... | info ... |
  *
  * By the time the parent reads it, the program has run on. What it has freed
  * meanwhile is not leaked, and must not be freed again. leaklist_verify()

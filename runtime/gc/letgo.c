@@ -2,9 +2,9 @@
 /*
  * letgo: memory that the copy need not hold.
  *
- *	program   writes to a page ──▶ shared? the kernel copies it      2.1 us
- *	                               ours alone again? it is kept    at most
- *0.8 copy      reads a block, no word leads anywhere ──▶ MADV_DONTNEED
+ *	program   writes to a page ─▶ shared? the kernel copies it: 2.1 us
+ *	                              its own again? kept: at most 0.8
+ *	copy      reads a block, no word leads anywhere ─▶ MADV_DONTNEED
  *
  * What the program pays for a cycle is the pages that it writes while the copy
  * has them, too. Large objects that are written all the time are buffers and
@@ -21,11 +21,11 @@
  *
  * Invariants:
  *   L1  a block that is given up holds free pages and parts of large objects
- *	 only, and no word of these at a multiple of four passes the marker's
- *	 filters, nor does one that ends in the next block; so all that the
- *	 verdict could have from it is what zeroes give, too;
+ *       only, and no word of these at a multiple of four passes the marker's
+ *       filters, nor does one that ends in the next block; so all that the
+ *       verdict could have from it is what zeroes give, too;
  *   L2  nothing else of the copy lies in the heap, but what the program has
- *	 there (stacks, its loader's tables): and what leads anywhere, stays.
+ *       there (stacks, its loader's tables): and what leads anywhere, stays.
  *
  * Rejected, for 64 MiB written beside a copy that lives (35 ms of faults, and
  * 17 ms to put the huge pages together again): MADV_POPULATE_WRITE for each

@@ -14,7 +14,7 @@
  * opens then, and a child that lists its descriptors sees one too many. So such
  * a helper has a table of its own, an empty one: it holds nobody's pipe open.
  * What writes to the program's descriptors, or makes threads that run code of
- *the program's, needs its table, and asks for it with helper_start().
+ * the program's, needs its table, and asks for it with helper_start().
  *
  * pthread_create or raw clone? pthread_create:
  *   - setuid() and its relatives reach every thread that libc knows. A raw

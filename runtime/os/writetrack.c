@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * writetrack: userfaultfd's write protection, without anybody who serves
- *faults.
+ * writetrack: userfaultfd's write protection, and nobody who serves faults.
  *
- *	watch    UFFDIO_REGISTER, UFFDIO_WRITEPROTECT   (what has memory)
- *	write    the kernel lifts the protection of the page and goes on: 0.9
- *us, no signal, no message (UFFD_FEATURE_WP_ASYNC, Linux 6.7) ask PAGEMAP_SCAN:
- *watched and still protected
+ *	watch    UFFDIO_REGISTER, UFFDIO_WRITEPROTECT (what has memory)
+ *	write    the kernel lifts the page's protection and goes on: 0.9 us,
+ *	         no signal, no message (UFFD_FEATURE_WP_ASYNC, Linux 6.7)
+ *	ask      PAGEMAP_SCAN: watched and still protected
  *
  * The kernel is asked for pages that are the same, not for those that were
  * written. So memory that was unmapped, mapped anew, moved, taken off by
@@ -18,9 +17,9 @@
  * pointers.
  *
  * WRITEPROTECT is asked for only where there is memory: on a hole it would
- *leave markers, and page tables for them. And not PM_SCAN_WP_MATCHING, which
- *passes over pages that have the mark already: kernels before 6.13 leave marks
- *on pages that mremap() has moved, writable.
+ * leave markers, and page tables for them. And not PM_SCAN_WP_MATCHING, which
+ * passes over pages that have the mark already: kernels before 6.13 leave marks
+ * on pages that mremap() has moved, writable.
  *
  * Rejected: soft-dirty bits. Where they are not configured, writing to
  * clear_refs succeeds all the same; and who else uses them (CRIU) would lose

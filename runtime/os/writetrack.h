@@ -7,9 +7,9 @@
 /*
  * writetrack: which pages has the program not written since?
  *
- *	writetrack_begin(&t)			WRITETRACK_OK: it can be told
- *here writetrack_watch(&t, lo, hi);		from now on
- *	...					the program runs
+ *	writetrack_begin(&t);		WRITETRACK_OK: it can be told here
+ *	writetrack_watch(&t, lo, hi);	from now on
+ *	...				the program runs
  *	writetrack_each(&t, WRITETRACK_SAME, lo, hi, fn, arg);
  *	writetrack_end(&t);
  *
