@@ -19,6 +19,7 @@
  */
 #include "preload/interpose.h"
 #include "alloc/heap.h"
+#include "alloc/scavenge.h"
 #include "alloc/stats.h"
 #include "base/fmt.h"
 
@@ -34,7 +35,7 @@ API int malloc_trim(size_t pad UNUSED)
 {
 	if (mcache_self != &mcache_none)
 		mcache_flush(mcache_self);
-	return mheap_scavenge(SIZE_MAX) > 0;
+	return scavenge_forced() > 0;
 }
 
 /*

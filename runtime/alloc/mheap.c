@@ -526,7 +526,7 @@ size_t mheap_scavenge(size_t npages)
 
 void mheap_free_os_memory(void)
 {
-	mheap_scavenge(SIZE_MAX);
+	scavenge_forced();
 }
 
 static void check_page(size_t i, size_t *used)

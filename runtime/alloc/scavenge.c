@@ -34,11 +34,12 @@
 #include "alloc/mheap.h"
 #include "alloc/peak.h"
 #include "base/atomics.h"
-#include "base/fatal.h"
+#include "base/fmt.h"
 #include "base/options.h"
 #include "os/sysmem.h"
 
 #include <time.h>
+#include <unistd.h>
 
 enum {
 	WINDOW_MS = 1000,	   /* idle that long: nobody needs it */
@@ -136,17 +137,33 @@ static void roll(uint64_t now)
 	mcentral_settle();
 }
 
-/* GODEBUG=scavtrace=1: Go's line (mgcscavenge.go, printScavTrace). */
-static void trace(size_t pages)
+/* As Go's printScavTrace() (mgcscavenge.go) spells it. */
+static void trace(size_t pages, const char *forced)
 {
 	size_t inuse = load_relaxed(&mheap.pages_inuse);
 	size_t idle = load_relaxed(&mheap.pages_idle);
+	char buf[192];
+	struct fmt f;
 
-	warn("scav %zu KiB work (bg), 0 KiB work (eager), %zu KiB now, "
-	     "%zu%% util",
-		pages << (PAGE_SHIFT - 10),
+	if (pages == 0 || !options->godebug.scavtrace)
+		return;
+	fmt_init(&f, buf, sizeof(buf), STDERR_FILENO);
+	fmt_printf(&f,
+		"scav %zu KiB work (bg), %zu KiB work (eager), %zu KiB now, "
+		"%zu%% util%s\n",
+		*forced ? 0 : pages << (PAGE_SHIFT - 10),
+		*forced ? pages << (PAGE_SHIFT - 10) : 0,
 		load_relaxed(&mheap.pages_scav) << (PAGE_SHIFT - 10),
-		inuse + idle ? inuse * 100 / (inuse + idle) : 0);
+		inuse + idle ? inuse * 100 / (inuse + idle) : 0, forced);
+	fmt_flush(&f);
+}
+
+size_t scavenge_forced(void)
+{
+	size_t n = mheap_scavenge(SIZE_MAX);
+
+	trace(n, " (forced)");
+	return n;
 }
 
 bool scavenge_tick(void)
@@ -166,7 +183,6 @@ bool scavenge_tick(void)
 	store_relaxed(&scav.backlog, n);
 	scav.lowwater = MIN(scav.lowwater, mheap.pages_idle);
 	unlock(&mheap.lock);
-	if (done && options->godebug.scavtrace)
-		trace(done);
+	trace(done, "");
 	return n > 0;
 }

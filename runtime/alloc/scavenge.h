@@ -27,6 +27,12 @@ void scavenge_unneeded(size_t npages);
 bool scavenge_tick(void);
 
 /*
+ * Somebody asks for all idle memory to go back now. Returns the pages that went.
+ * Context: no lock held.
+ */
+size_t scavenge_forced(void);
+
+/*
  * If enough is idle that ticks should come soon: a number that identifies the
  * current window, so that each thread hurries once in it. Else 0.
  */
