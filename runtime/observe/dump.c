@@ -62,6 +62,7 @@ static struct {
 	void (*hooks[DUMP_NACTION])(void);
 
 	/* The one that is busy owns these. */
+	uint32_t actions;
 	uint64_t first; /* number of the first output of this run */
 	uint64_t shown; /* number in the header line */
 	uintptr_t sp;	/* where this thread was interrupted */
@@ -204,11 +205,17 @@ static void stats(void)
 	dumpfile_commit(d);
 }
 
+bool dump_with(uint32_t action)
+{
+	return dump.actions & action;
+}
+
 static void serve(uint32_t actions, uintptr_t sp)
 {
 	static const uint32_t order[DUMP_NACTION] = {DUMP_BRINK, ACTION_GC,
 		ACTION_STATS, ACTION_LEAKS, ACTION_HEAP, ACTION_TRACE};
 
+	dump.actions = actions;
 	dump.sp = sp;
 	dump.first = load_relaxed(&dump.number) + 1;
 	for (unsigned i = 0; i < DUMP_NACTION; i++) {

@@ -34,6 +34,12 @@ void dump_run(uint32_t actions, uintptr_t sp);
 void dump_hook(uint32_t action, void (*fn)(void));
 
 /*
+ * Is that action among those that are carried out together with this one?
+ * Context: a hook.
+ */
+bool dump_with(uint32_t action);
+
+/*
  * The suffix for an output's file name and its number (%n): outputs of one
  * dump_run() must not overwrite each other, so where the template has no %n the
  * second and later ones have ".leaks", ".heap", ".trace" behind their names.

@@ -202,6 +202,8 @@ static void on_gc(void)
 {
 	if (run.at_end)
 		cycle_at_end();
+	else if (dump_with(ACTION_LEAKS))
+		; /* which is a cycle, too */
 	else if (!no_helper("gc"))
 		want(WANT_CYCLE);
 }

@@ -74,11 +74,12 @@ PY
 	create index u on t(b);
 	select count(*), sum(length(b)), max(b) from t where b > '3';"
 
-# On a signal, to a file; the report names what is lost.
+# On a signal, to a file, after one cycle.
 rm -f in dump.*
 mkfifo in
 LD_PRELOAD=$LIB GOSTAT_SIGNAL=USR2:gc+leaks GOSTAT_DUMP=$PWD/dump.%n \
-	GOSTAT_FORMAT=json "$BIN/target" ready line <in >out 2>err &
+	GOSTAT_FORMAT=json GODEBUG=gctrace=1 "$BIN/target" ready line \
+	<in >out 2>err &
 pid=$!
 exec 3>in
 tries=0
@@ -99,4 +100,5 @@ exec 3>&-
 rc=0
 wait $pid || rc=$?
 [ $rc = 7 ] || fail "status $rc"
-[ ! -s err ] || fail "output"
+[ "$(grep -c '^gc 1 ' err)" = 1 ] && [ "$(wc -l <err)" = 1 ] ||
+	fail "not one cycle"
