@@ -6,12 +6,16 @@
  * start a thread or to open anything. __libc_start_main is what every program's
  * entry point calls; where a socket, a trace or cycles were asked for, or the
  * time until main (inittrace), it is given a main of ours that sees to it and
- * jumps on. The jump leaves no frame behind.
+ * jumps on. The jump leaves no frame behind. Libunwind is loaded here, too,
+ * where all stacks are recorded; not under leakcheck, where what dlopen() leaves
+ * behind before main would be one more thing that looks like the program's.
  */
+#include "alloc/mheap.h"
 #include "base/options.h"
 #include "preload/inittrace.h"
 #include "preload/interpose.h"
 #include "preload/serve.h"
+#include "profile/unwind.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -41,6 +45,8 @@ API int __libc_start_main(main_fn *main, int argc, char **argv,
 	bool early;
 
 	preload_init();
+	if (mheap.record_objects && !options->leakcheck)
+		unwind_load_libunwind();
 	early = serve_needed() || options->godebug.inittrace;
 	program = main;
 	return real(early ? begin : main, argc, argv, init, fini,

@@ -88,8 +88,6 @@ void sampler_start(void)
 	depth = leakcheck ? (size_t)STACK_MAX : options->stack_depth;
 	if (rate == 1)
 		objinfo_record_all();
-	else
-		callstack_alone();
 	tick_set_sample_rate(rate);
 }
 

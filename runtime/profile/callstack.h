@@ -39,16 +39,11 @@ void callstack_reset(struct callstack *cs);
  * Context: any, a signal handler that interrupts a capture included (that is
  * noticed and handled as cs == NULL). No lock of the allocator may be held.
  * Takes no lock in the common case; a call site that is neither in
- * .eh_frame nor has a frame pointer is put before libunwind once.
+ * .eh_frame nor has a frame pointer is put before libunwind once, if that was
+ * loaded (unwind.h). Stacks end in such code otherwise.
  */
 uint32_t callstack_capture(
 	struct callstack *cs, const struct unwind_regs *r, size_t max);
-
-/*
- * Do without libunwind: it opens a pipe and takes the loader's lock, which
- * nobody has asked for who is only sampled. Stacks end in such code then.
- */
-void callstack_alone(void);
 
 /* In the child of fork: libunwind may have been busy in another thread. */
 void callstack_postfork_child(void);

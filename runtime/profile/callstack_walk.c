@@ -44,16 +44,9 @@ struct walk {
 	enum step end; /* why it ended, STEP_SP: not at an end */
 };
 
-static bool no_libunwind;
-
-void callstack_alone(void)
-{
-	no_libunwind = true;
-}
-
 void callstack_postfork_child(void)
 {
-	no_libunwind = true;
+	unwind_forget_libunwind();
 }
 
 /*
@@ -397,7 +390,8 @@ static COLD uint32_t ask_libunwind(struct walk *w, const struct unwind_regs *r)
 	size_t n;
 
 	if (RULE_KIND(rule) != RULE_GUESS || RULE_OFFSET(rule) ||
-		!cfi_known(at) || no_libunwind || sandboxed != SANDBOX_NONE)
+		!cfi_known(at) || !unwind_has_libunwind() ||
+		sandboxed != SANDBOX_NONE)
 		return 0;
 	n = unwind_libunwind(
 		r, cs->scratch, cs->cap + OWN, cs->other, w->max);

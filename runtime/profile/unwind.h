@@ -106,4 +106,13 @@ size_t unwind_copied(const struct unwind_copy *c, uintptr_t *pc, size_t max,
 size_t unwind_libunwind(const struct unwind_regs *r, void **scratch,
 	size_t nscratch, uintptr_t *pc, size_t max);
 
+/*
+ * Load it, if there is one on this machine; before main, after libc's own
+ * start. Until then, and again after unwind_forget_libunwind(), nobody is
+ * asked. It opens a pipe when it is used first.
+ */
+void unwind_load_libunwind(void);
+void unwind_forget_libunwind(void);
+bool unwind_has_libunwind(void);
+
 #endif
