@@ -53,6 +53,12 @@
 enum {
 	/* Virtual; only what magazines use of it becomes resident. */
 	MCACHE_BYTES = 160 << 10,
+	/*
+	 * A record at the page offset of its objects, as that of 1 KiB would
+	 * be, makes the program's loads from them wait for stores to it, and
+	 * they all want the same set of the first-level cache.
+	 */
+	SKEW = 64, /* bytes from the start of the page */
 	RUN_BYTES = 4 << 20,  /* in one magazine of large objects */
 	RUN_DEPTH = 16,	      /* objects in it */
 	RUN_BUDGET_OWN = 1 << 20, /* in all magazines of one thread, always */
@@ -124,8 +130,11 @@ static void absent(struct mcache *mc, unsigned r)
 	mc->cold[r].cap = 0;
 }
 
-static void init(struct mcache *mc)
+/* In zeroed memory of MCACHE_BYTES. */
+static struct mcache *init(char *memory)
 {
+	struct mcache *mc = (void *)(memory + SKEW);
+
 	for (unsigned r = 0; r < NREC; r++) {
 		absent(mc, r);
 		mc->rec[r].mask = r ? align_mask(r) : 0;
@@ -134,8 +143,9 @@ static void init(struct mcache *mc)
 	}
 	route(mc);
 	mc->bump = (char *)(mc + 1);
-	mc->bump_end = (char *)mc + MCACHE_BYTES;
+	mc->bump_end = memory + MCACHE_BYTES;
 	mc->rng = (uintptr_t)mc * 0x9e3779b97f4a7c15 | 1;
+	return mc;
 }
 
 void mcache_set_slack(size_t slack)
@@ -152,6 +162,7 @@ static void thread_exit(void *arg);
 static struct mcache *acquire(void)
 {
 	struct mcache *mc;
+	char *memory;
 
 	lock(&threads.lock);
 	if (!threads.have_key)
@@ -161,9 +172,9 @@ static struct mcache *acquire(void)
 	if (mc) {
 		threads.free = mc->next_free;
 	} else {
-		mc = sysmem_map(NULL, MCACHE_BYTES, SYS_MCACHE);
-		if (mc) {
-			init(mc);
+		memory = sysmem_map(NULL, MCACHE_BYTES, SYS_MCACHE);
+		if (memory) {
+			mc = init(memory);
 			mc->next = mcache_all;
 			/* release [mcaches]: pairs with walks of the list. */
 			store_release(&mcache_all, mc);
