@@ -10,18 +10,31 @@
 
 #include <immintrin.h>
 
-RAW_MEMORY static ALWAYS_INLINE unsigned gather(
-	struct filter f, uintptr_t p, size_t bytes, uint64_t *out, unsigned n)
+/* Sixteen halves of words, less lo. */
+static ALWAYS_INLINE __m512i halves(struct filter_upper u, __m512i v)
 {
+	return _mm512_sub_epi32(
+		_mm512_and_si512(v, _mm512_set1_epi32((int)u.mask)),
+		_mm512_set1_epi32((int)u.lo));
+}
+
+RAW_MEMORY static ALWAYS_INLINE unsigned gather_look(struct filter f,
+	uintptr_t p, size_t bytes, uint64_t *out, unsigned n, bool *between)
+{
+	enum { LOWER = 0x5555 };
+	struct filter_upper u = filter_upper(f);
 	__m512i mask = _mm512_set1_epi64((long long)f.mask);
 	__m512i lo = _mm512_set1_epi64((long long)f.lo);
 	__m512i range = _mm512_set1_epi64((long long)f.range);
+	__m512i last = _mm512_set1_epi32((int)u.last);
+	__m512i least = _mm512_set1_epi32(-1);
 	const char *at = (const char *)p, *end = at + bytes;
 
 	for (; at + 64 <= end; at += 64) {
 		__m512i v = _mm512_loadu_si512(at);
 		__mmask8 k;
 
+		least = _mm512_min_epu32(least, halves(u, v));
 		v = _mm512_sub_epi64(_mm512_and_si512(v, mask), lo);
 		k = _mm512_cmplt_epu64_mask(v, range);
 		_mm512_storeu_si512(out + n, _mm512_maskz_compress_epi64(k, v));
@@ -31,19 +44,27 @@ RAW_MEMORY static ALWAYS_INLINE unsigned gather(
 		__mmask8 in = (__mmask8)((1u << (end - at) / 8) - 1), k;
 		__m512i v = _mm512_maskz_loadu_epi64(in, at);
 
+		least = _mm512_min_epu32(least, halves(u, v));
 		v = _mm512_sub_epi64(_mm512_and_si512(v, mask), lo);
 		k = _mm512_mask_cmplt_epu64_mask(in, v, range);
 		_mm512_storeu_si512(out + n, _mm512_maskz_compress_epi64(k, v));
 		n += (unsigned)__builtin_popcount(k);
 	}
+	*between |= _mm512_mask_cmple_epu32_mask(LOWER, least, last) != 0;
 	return n;
+}
+
+RAW_MEMORY static ALWAYS_INLINE unsigned gather(
+	struct filter f, uintptr_t p, size_t bytes, uint64_t *out, unsigned n)
+{
+	bool between = false;
+
+	return gather_look(f, p, bytes, out, n, &between);
 }
 
 RAW_MEMORY static ALWAYS_INLINE bool skim(struct filter f, uintptr_t p)
 {
 	struct filter_upper u = filter_upper(f);
-	__m512i mask = _mm512_set1_epi32((int)u.mask);
-	__m512i lo = _mm512_set1_epi32((int)u.lo);
 	__m512i last = _mm512_set1_epi32((int)u.last);
 	__mmask16 k = 0;
 
@@ -52,8 +73,8 @@ RAW_MEMORY static ALWAYS_INLINE bool skim(struct filter f, uintptr_t p)
 		__m512i v = _mm512_loadu_si512((const void *)(p + i));
 
 		mark_ahead(p + i);
-		v = _mm512_sub_epi32(_mm512_and_si512(v, mask), lo);
-		k = _kor_mask16(k, _mm512_cmple_epu32_mask(v, last));
+		k = _kor_mask16(
+			k, _mm512_cmple_epu32_mask(halves(u, v), last));
 	}
 	return k != 0;
 }

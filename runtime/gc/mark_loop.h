@@ -8,7 +8,13 @@
  *
  * appends to out[n] what is left of each word in [p, p + bytes) after & mask
  * and - lo, if that is below range, and returns the new n; it may write seven
- * words more. And
+ * words more.
+ *
+ *	static unsigned gather_look(struct filter f, uintptr_t p, size_t bytes,
+ *		uint64_t *out, unsigned n, bool *between);
+ *
+ * also sets *between if a word that lies between those, four bytes off, may be
+ * left whose upper half is in [p, p + bytes). And
  *
  *	static bool skim(struct filter f, uintptr_t p);
  *
@@ -153,12 +159,13 @@ RAW_MEMORY static ALWAYS_INLINE void flush(struct loop *l, bool mt)
 
 /* Words of a stretch that may lead to a mapping. */
 RAW_MEMORY static ALWAYS_INLINE void gather_far(
-	struct loop *l, struct mark_worker *w, uintptr_t lo, size_t bytes)
+	struct loop *l, struct mark_worker *w, uintptr_t lo, size_t bytes,
+	bool *between)
 {
 	const struct marker *m = w->m;
 	struct filter far = {m->word_mask, m->map_lo, m->map_hi - m->map_lo};
 
-	w->nfar = gather(far, lo, bytes, w->far, w->nfar);
+	w->nfar = gather_look(far, lo, bytes, w->far, w->nfar, between);
 	if (w->nfar >= MARK_BATCH) {
 		loop_end(l, w);
 		mark_far(w);
@@ -176,12 +183,12 @@ RAW_MEMORY static ALWAYS_INLINE void gather_stride(struct loop *l,
 	unsigned step = w->m->step;
 
 	for (unsigned i = 0; i < 8; i += step) {
-		bool half = step == 4 && i == 4;
+		bool half = step == 4 && i == 4, between = false;
 		uintptr_t at = half && lo > first ? lo - 4 : lo + i;
 		size_t bytes = MARK_STRIDE - (half && lo == first ? 8 : 0);
 
 		if (far) {
-			gather_far(l, w, at, bytes);
+			gather_far(l, w, at, bytes, &between);
 			continue;
 		}
 		l->n = gather(l->near, at, bytes, l->cand, l->n);
@@ -227,26 +234,64 @@ RAW_MEMORY static NOINLINE uintptr_t run_many(
 	return scan_run(w, lo, hi, true);
 }
 
-/* Filter one stretch of words; flush what comes together. */
-RAW_MEMORY static ALWAYS_INLINE void scan_words(struct loop *l,
-	struct mark_worker *w, uintptr_t lo, uintptr_t hi, bool mt)
+/* Where a word may lead. */
+enum { NEAR = 1, FAR = 2 };
+
+/*
+ * Filter one stretch of words; flush what comes together. Of what is asked for,
+ * returns what words between these may lead to.
+ */
+RAW_MEMORY static ALWAYS_INLINE unsigned scan_words(struct loop *l,
+	struct mark_worker *w, uintptr_t lo, uintptr_t hi, unsigned what,
+	bool mt)
 {
+	bool near = false, far = false;
+
 	while (lo < hi) {
 		size_t bytes = MIN(hi - lo, (uintptr_t)MARK_STRIDE);
 
-		l->n = gather(l->near, lo, bytes, l->cand, l->n);
-		if (unlikely(load_relaxed(&w->m->map_left)))
-			gather_far(l, w, lo, bytes);
+		if (likely(what & NEAR))
+			l->n = gather_look(
+				l->near, lo, bytes, l->cand, l->n, &near);
+		if (unlikely(what & FAR))
+			gather_far(l, w, lo, bytes, &far);
 		if (l->n >= MARK_BATCH)
 			flush(l, mt);
 		lo += bytes;
 	}
+	return (near ? NEAR : 0u) | (far ? FAR : 0u);
+}
+
+/* The words of [lo, hi) that are not at multiples of eight from lo on. */
+RAW_MEMORY static ALWAYS_INLINE void scan_between(struct mark_worker *w,
+	uintptr_t lo, uintptr_t hi, unsigned what, bool mt)
+{
+	struct loop l = loop_begin(w);
+	unsigned step = w->m->step;
+
+	for (unsigned i = step; i < 8 && lo + i + 8 <= hi; i += step)
+		scan_words(&l, w, lo + i, lo + i + ((hi - lo - i) & ~7ul), what,
+			mt);
+	loop_end(&l, w);
+}
+
+RAW_MEMORY static NOINLINE void between_one(
+	struct mark_worker *w, uintptr_t lo, uintptr_t hi, unsigned what)
+{
+	scan_between(w, lo, hi, what, false);
+}
+
+RAW_MEMORY static NOINLINE void between_many(
+	struct mark_worker *w, uintptr_t lo, uintptr_t hi, unsigned what)
+{
+	scan_between(w, lo, hi, what, true);
 }
 
 static ALWAYS_INLINE void scan_object(struct loop *l, struct mark_worker *w,
 	uintptr_t lo, uintptr_t hi, bool mt)
 {
-	unsigned step = w->m->step;
+	unsigned what = NEAR, between;
+	uintptr_t end;
 
 	if (unlikely(hi - lo > MARK_AHEAD)) {
 		loop_end(l, w);
@@ -254,8 +299,22 @@ static ALWAYS_INLINE void scan_object(struct loop *l, struct mark_worker *w,
 		l->tail = w->tail;
 		l->n = w->n;
 	}
-	for (unsigned i = 0; i < 8 && lo + i + 8 <= hi; i += step)
-		scan_words(l, w, lo + i, lo + i + ((hi - lo - i) & ~7ul), mt);
+	if (unlikely(load_relaxed(&w->m->map_left)))
+		what |= FAR;
+	end = lo + ((hi - lo) & ~7ul);
+	between = scan_words(l, w, lo, end, what, mt);
+	/* An upper half behind them was not looked at. */
+	if (unlikely(w->m->step < 4 || hi - end >= 4))
+		between = what;
+	if (likely(!between) || w->m->step == 8)
+		return;
+	loop_end(l, w);
+	if (mt)
+		between_many(w, lo, hi, between);
+	else
+		between_one(w, lo, hi, between);
+	l->tail = w->tail;
+	l->n = w->n;
 }
 
 /* Objects of the block at the head of the queue that are to be scanned. */

@@ -4,18 +4,29 @@
 
 #include <emmintrin.h>
 
-RAW_MEMORY static ALWAYS_INLINE unsigned gather(
-	struct filter f, uintptr_t p, size_t bytes, uint64_t *out, unsigned n)
+RAW_MEMORY static ALWAYS_INLINE unsigned gather_look(struct filter f,
+	uintptr_t p, size_t bytes, uint64_t *out, unsigned n, bool *between)
 {
+	struct filter_upper u = filter_upper(f);
+
 	for (size_t i = 0; i < bytes; i += 8) {
 		uint64_t v;
 
 		__builtin_memcpy(&v, (const void *)(p + i), 8);
+		*between |= ((uint32_t)v & u.mask) - u.lo <= u.last;
 		v = (v & f.mask) - f.lo;
 		out[n] = v;
 		n += v < f.range;
 	}
 	return n;
+}
+
+RAW_MEMORY static ALWAYS_INLINE unsigned gather(
+	struct filter f, uintptr_t p, size_t bytes, uint64_t *out, unsigned n)
+{
+	bool between = false;
+
+	return gather_look(f, p, bytes, out, n, &between);
 }
 
 /* With SSE2, which every x86-64 has. */

@@ -530,6 +530,54 @@ START_TEST(test_packed)
 }
 END_TEST
 
+/*
+ * One pointer at an odd multiple of four and nothing else: across the borders
+ * between what is looked at at once, and at the very end.
+ */
+START_TEST(test_astride)
+{
+	enum { LARGE = 2 * MARK_CHUNK, SMALL = 2 * MARK_STRIDE, ODD = 28 };
+	enum { N = 9 };
+	static const size_t at[N] = {4, MARK_STRIDE - 4, SMALL - 12,
+		MARK_CHUNK - 4, MARK_CHUNK + 4, LARGE - MARK_AHEAD - 4,
+		LARGE - MARK_AHEAD + 4, LARGE - MARK_STRIDE - 4, LARGE - 12};
+	struct mark_options o = {.nworkers = 1, .halves = true};
+	char *large = heap_malloc(LARGE), *small = heap_malloc(SMALL);
+	void *p = memset(heap_malloc(32), 0, 32);
+	struct root_range odd = {
+		(uintptr_t)large, (uintptr_t)large + ODD, ROOT_GLOBALS, 0, 0};
+	struct rootset odd_roots = {.ranges = {&odd, 1, 1}};
+
+	for (size_t i = 0; i < 3 * N * MARK_NISA; i++) {
+		size_t off = at[i / 3 % N];
+		char *from = i % 3 == 0 ? small : large;
+		bool end = i % 3 == 2;
+		struct heapview v;
+		struct marker m;
+		struct hv_slot s;
+
+		off = from == small ? MIN(off, (size_t)SMALL - 12) : off;
+		off = end ? ODD - 8 : off;
+		memset(large, 0, LARGE);
+		memset(small, 0, SMALL);
+		memcpy(from + off, &p, sizeof(p));
+		root[0] = (uintptr_t)from;
+		ck_assert(heapview_init(&v, end ? &odd_roots : &plain));
+		ck_assert(marker_init(&m, &v, &o));
+		if (marker_use(&m, i / 3 / N)) {
+			marker_roots(&m, ~0u);
+			ck_assert_msg(!heapview_find(&v, (uintptr_t)p, &s),
+				"kernel %zu: lost at %zu", i / 3 / N, off);
+		}
+		marker_free(&m);
+		heapview_free(&v);
+	}
+	heap_free(p);
+	heap_free(small);
+	heap_free(large);
+}
+END_TEST
+
 /* What has no memory behind it is not given any. */
 START_TEST(test_sparse)
 {
@@ -623,6 +671,7 @@ int main(void)
 	tcase_add_test(t, test_chains);
 	tcase_add_test(t, test_runs);
 	tcase_add_test(t, test_packed);
+	tcase_add_test(t, test_astride);
 	tcase_add_test(t, test_sparse);
 	tcase_add_test(t, test_no_memory);
 	return run_suite(s);
