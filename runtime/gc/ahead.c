@@ -142,7 +142,20 @@ static bool widen(struct heapview *v)
 	return true;
 }
 
-/* Slots instead of objects: no mark bit is set but where there is no slot. */
+/* Bits of word i for what there is to a span: slots, and the tail behind. */
+static uint64_t places(unsigned cls, unsigned i)
+{
+	const struct sizeclass *c = &sizeclasses[cls];
+	unsigned n = (c->npages * (unsigned)PAGE_SIZE + c->size - 1) / c->size;
+
+	n -= MIN(i * 64, n);
+	return n >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1;
+}
+
+/*
+ * Places instead of objects: no mark bit is set. The tail is one, too, for
+ * another object may lie there later (A2).
+ */
 static void open_slots(struct heapview *v)
 {
 	for (size_t at = HV_FIRST; at < v->nwords;) {
@@ -156,7 +169,7 @@ static void open_slots(struct heapview *v)
 				mspan_bytes(arena_span(arena_addr(page)));
 		} else if (cls < HV_LARGE) {
 			for (unsigned i = 0; i < v->mark_words[cls]; i++)
-				mark[i] &= ~hv_slots(cls, i);
+				mark[i] &= ~places(cls, i);
 		}
 		at += hv_block_words(v, cls);
 	}

@@ -99,6 +99,16 @@ enum { AHEAD_BUF = 256 << 10 }; /* bytes that are read at once */
 /* Set bit k of a->written for each page k that does not count as the same. */
 bool ahead_ask(struct ahead *a);
 
+/* Where the span of a block ended: spans of a class differ in length. */
+static inline uintptr_t ahead_span_end(const struct heapview *v, uint32_t block)
+{
+	size_t page = v->word[block] >> HV_HEAD_PAGE;
+
+	while (page < v->npages && v->page[page] >> HV_BLOCK_SHIFT == block)
+		page++;
+	return v->base + (page << PAGE_SHIFT);
+}
+
 static inline bool ahead_written(
 	const struct ahead *a, uintptr_t lo, uintptr_t hi)
 {

@@ -55,14 +55,24 @@ static bool same_slots(const struct carry *c, uint32_t at, uint64_t entry)
 	return entry && !(both & ~(uint64_t)HV_QUEUED);
 }
 
-/* The span is shorter than it was: there are others behind it. */
-static void carry_rest(
-	const struct carry *c, uintptr_t base, uint64_t led, size_t size)
+/*
+ * Places that are none of the same slots now: of a span that is gone, behind
+ * one that is shorter than it was, its tail. What lies behind the end of then
+ * has a mark of its own, though the last place may go on beyond.
+ */
+static void carry_places(
+	const struct carry *c, uint32_t at, uintptr_t base, uint64_t led)
 {
+	size_t size = c->then->size[hv_head_class(c->then->word[at])];
+	uintptr_t end;
+
+	if (!led)
+		return;
+	end = ahead_span_end(c->then, at);
 	for (; led; led &= led - 1) {
 		uintptr_t p = base + (size_t)__builtin_ctzll(led) * size;
 
-		keep(c, p, p + size);
+		keep(c, p, MIN(p + size, end));
 	}
 }
 
@@ -90,8 +100,7 @@ static void carry_word(const struct carry *c, uint32_t at, uint32_t now,
 	uint64_t here = slots_now(v, now, i);
 	bool written;
 
-	if (led & ~here)
-		carry_rest(c, base, led & ~here, v->size[cls]);
+	carry_places(c, at, base, led & ~here);
 	led &= here & ~*mark;
 	written = led && ahead_written(c->a, base, base + 64ul * v->size[cls]);
 	if (!written) {
@@ -114,21 +123,14 @@ static void carry_word(const struct carry *c, uint32_t at, uint32_t now,
 }
 
 /* Slots that are others now, or pages that had no span. */
-static void carry_places(const struct carry *c, uint32_t at, unsigned cls)
+static void carry_span(const struct carry *c, uint32_t at, unsigned cls)
 {
 	const struct heapview *v = c->then;
 	uintptr_t base = v->base + (v->word[at] >> HV_HEAD_PAGE << PAGE_SHIFT);
 
-	for (unsigned i = 0; i < v->mark_words[cls]; i++) {
-		uint64_t led = v->word[at + 1 + i] & ~c->a->was[at + 1 + i];
-
-		for (; led; led &= led - 1) {
-			unsigned k = i * 64 + (unsigned)__builtin_ctzll(led);
-			uintptr_t p = base + k * (uintptr_t)v->size[cls];
-
-			keep(c, p, p + v->size[cls]);
-		}
-	}
+	for (unsigned i = 0; i < v->mark_words[cls]; i++)
+		carry_places(c, at, base + i * 64ul * v->size[cls],
+			v->word[at + 1 + i] & ~c->a->was[at + 1 + i]);
 }
 
 /* Its written pages are looked at once more, not all of it. */
@@ -188,7 +190,7 @@ static void carry_blocks(const struct carry *c)
 			for (unsigned k = 0; k < v->mark_words[cls]; k++)
 				carry_word(c, at, now, cls, k);
 		else
-			carry_places(c, at, cls);
+			carry_span(c, at, cls);
 	}
 }
 

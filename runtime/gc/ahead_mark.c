@@ -90,16 +90,6 @@ static void scan_stretch(struct ahead *a)
 		a->v.word[s->block + 2] &= ~(uint64_t)1;
 }
 
-/* Where the span of a block ended: spans of a class differ in length. */
-static uintptr_t span_end(const struct heapview *v, uint32_t block)
-{
-	size_t page = v->word[block] >> HV_HEAD_PAGE;
-
-	while (page < v->npages && v->page[page] >> HV_BLOCK_SHIFT == block)
-		page++;
-	return v->base + (page << PAGE_SHIFT);
-}
-
 /* A part of a span: slots from first on, copied. */
 struct part {
 	unsigned first;
@@ -173,7 +163,7 @@ static void scan_small(struct ahead *a, uint32_t block, unsigned cls)
 	uint64_t fresh[HV_MAX_WORDS] = {0};
 	uintptr_t base =
 		v->base + (v->word[block] >> HV_HEAD_PAGE << PAGE_SHIFT);
-	uintptr_t end = span_end(v, block);
+	uintptr_t end = ahead_span_end(v, block);
 	size_t size = v->size[cls];
 	struct part c = {0, 0, 0, false};
 
@@ -294,7 +284,7 @@ static void read_again(
 	struct heapview *v = &a->v;
 	unsigned n = v->mark_words[cls];
 	uintptr_t lo = v->base + (v->word[at] >> HV_HEAD_PAGE << PAGE_SHIFT);
-	uintptr_t hi = span_end(v, (uint32_t)at);
+	uintptr_t hi = ahead_span_end(v, (uint32_t)at);
 	struct mark_worker *w = &a->m.worker[0];
 
 	for (uintptr_t p = lo; p < hi; p += OS_PAGE)

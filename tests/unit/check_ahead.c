@@ -8,6 +8,8 @@
  */
 #include "gc/ahead.h"
 #include "alloc/heap.h"
+#include "alloc/mcache.h"
+#include "alloc/mcentral.h"
 #include "support/random.h"
 #include "support/run.h"
 
@@ -247,6 +249,16 @@ static void make_maps(void)
 	}
 }
 
+static size_t reachable(void)
+{
+	size_t n = 0;
+
+	model();
+	for (size_t i = 0; i < norder; i++)
+		n += node[order[i]].live;
+	return n;
+}
+
 static void set_up(void)
 {
 	rng = rng_init(0);
@@ -262,6 +274,9 @@ static void set_up(void)
 	}
 	for (size_t i = 0; i < FIRST; i++)
 		change();
+	/* Once in a thousand graphs all roots lead to small parts of it. */
+	while (reachable() <= 200)
+		root[below(NROOTS)] = some_address();
 }
 
 /* First stop. False: the kernel can't. */
@@ -442,6 +457,53 @@ START_TEST(test_old_word)
 }
 END_TEST
 
+/*
+ * The same in what a span has behind its last slot: the span goes, and another
+ * object lies there then.
+ */
+START_TEST(test_tail)
+{
+	enum { N = 40000, LARGE = 20 * PAGE_SIZE };
+	static void *held[N];
+	const struct sizeclass *c = &sizeclasses[1];
+	const struct mspan *span;
+
+	rng = rng_init(1);
+	make_maps();
+	while (c->size < 512 ||
+		c->npages * (size_t)PAGE_SIZE - c->nelems * c->size < 8)
+		c++;
+	for (size_t i = 0; i < N; i++)
+		held[i] = heap_malloc(c->size);
+	span = arena_span((uintptr_t)held[N / 2]);
+	for (size_t i = N / 2; i < N && span->nelems != c->nelems; i++)
+		span = arena_span((uintptr_t)held[i]);
+	word = memset(heap_malloc(4096), 0, 4096);
+	root[0] = (uintptr_t)word;
+	word[7] = span->base + (uintptr_t)span->nelems * c->size + 5;
+	ck_assert_uint_lt(word[7], span->base + mspan_bytes(span));
+	if (!begin(false))
+		exit(EXIT_SUCCESS);
+	while (!ahead_mark(&ahead, 0))
+		;
+	for (size_t i = 0; i < N; i++)
+		heap_free(held[i]);
+	mcache_flush(mcache_self);
+	mcentral_settle();
+	mheap_free_os_memory(); /* joins the pages */
+	norder = 0;
+	memset(node, 0, sizeof(node));
+	for (size_t i = 0; i < N && word[7] - node[0].lo >= LARGE; i++) {
+		node[0].lo = (uintptr_t)heap_malloc(LARGE);
+		node[0].hi = node[0].lo + heap_usable_size((void *)node[0].lo);
+	}
+	node[1] = (struct node){
+		(uintptr_t)word, (uintptr_t)word + 4096, false, false};
+	compare(false, false);
+	ck_assert(node[0].live);
+}
+END_TEST
+
 /* The only word that leads to an object is one in a large one. */
 static void large(bool unreadable)
 {
@@ -494,6 +556,7 @@ int main(void)
 	tcase_add_test(t, test_changes);
 	tcase_add_test(t, test_unaligned);
 	tcase_add_test(t, test_old_word);
+	tcase_add_test(t, test_tail);
 	tcase_add_test(t, test_large);
 	return run_suite(s);
 }
