@@ -152,7 +152,9 @@ static void settle_in(bool urgent)
 	sys2(SYS_prctl, PR_SET_NAME, "gostat-mark");
 	if (!urgent) {
 		sys3(SYS_sched_setscheduler, 0, SCHED_BATCH, &none);
-		sys3(SYS_setpriority, PRIO_PROCESS, 0, NICE);
+		/* 20 less what it is; root could make it less nice. */
+		if (sys2(SYS_getpriority, PRIO_PROCESS, 0) > 20 - NICE)
+			sys3(SYS_setpriority, PRIO_PROCESS, 0, NICE);
 	}
 	cpus_use_all();
 	kill_me_first();

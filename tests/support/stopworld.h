@@ -7,6 +7,7 @@
 #include "base/atomics.h"
 #include "gc/park.h"
 #include "gc/stw.h"
+#include "support/asleep.h"
 #include "support/run.h"
 
 #include <errno.h>
@@ -129,6 +130,9 @@ static inline void start_sleepers(struct sleeper *s, pthread_t *t, unsigned n)
 	}
 	while (count_parked() < n)
 		usleep(1000);
+	/* Parked in front of the call, a signal would not interrupt it. */
+	for (unsigned i = 0; i < n; i++)
+		await_asleep(s[i].tid);
 }
 
 static inline void end_sleepers(struct sleeper *s, pthread_t *t, unsigned n)

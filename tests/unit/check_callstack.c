@@ -389,7 +389,7 @@ int main(void)
 
 	suite_add_tcase(s, tc);
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 240);
 	tcase_add_test(tc, deeper_than_max);
 	tcase_add_test(tc, seen_before);
 	tcase_add_test(tc, every_frame);

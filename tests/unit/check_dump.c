@@ -553,7 +553,7 @@ int main(void)
 	int failed;
 
 	suite_add_tcase(s, tc);
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 240);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, test_stderr_text);
 	tcase_add_test(tc, test_file_json);

@@ -99,7 +99,7 @@ int main(void)
 	SRunner *sr;
 	int failed;
 
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 240);
 	tcase_add_test(tc, test_random);
 	tcase_add_test(tc, test_reuse);
 	tcase_add_test(tc, test_refused);

@@ -294,7 +294,7 @@ int main(void)
 	int failed;
 
 	suite_add_tcase(s, tc);
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 240);
 	tcase_add_test(tc, test_f64_random);
 	tcase_add_test(tc, test_f64_edges);
 	tcase_add_test(tc, test_f64_spelling);

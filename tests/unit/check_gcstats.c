@@ -201,7 +201,7 @@ int main(void)
 	SRunner *r = srunner_create(s);
 	int failed;
 
-	tcase_set_timeout(t, 60);
+	tcase_set_timeout(t, 240);
 	tcase_add_test(t, test_ring);
 	tcase_add_test(t, test_whole);
 	tcase_add_test(t, test_trace);

@@ -127,7 +127,7 @@ int main(void)
 	tcase_add_loop_test(t, readers_agree, 0, (int)NELEM(cases));
 	tcase_add_test(t, growing_output);
 	tcase_add_test(t, no_memory);
-	tcase_set_timeout(t, 60);
+	tcase_set_timeout(t, 240);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

@@ -482,7 +482,7 @@ int main(void)
 	}
 	tcase_add_test(t, stop_keeps_work);
 	tcase_add_test(t, refused);
-	tcase_set_timeout(t, 60);
+	tcase_set_timeout(t, 240);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

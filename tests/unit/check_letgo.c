@@ -310,7 +310,7 @@ int main(void)
 	SRunner *r = srunner_create(s);
 	int failed;
 
-	tcase_set_timeout(t, 120);
+	tcase_set_timeout(t, 240);
 	tcase_add_test(t, test_near);
 	tcase_add_test(t, test_far);
 	tcase_add_test(t, test_no_mappings);

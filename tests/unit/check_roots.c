@@ -170,10 +170,11 @@ static void *busy_thread(void *arg)
 	sem_post(&s->up);
 	/* the address of arg, + 1, is in one register and nowhere else */
 	__asm__ volatile("lea	1(%0), %%r13\n"
+			 "	movl	$1, %2\n"
 			 "1:	cmpl	$0, %1\n"
 			 "	je	1b\n"
 			 :
-			 : "r"(s->arg), "m"(quit)
+			 : "r"(s->arg), "m"(quit), "m"(s->tid)
 			 : "r13", "memory", "cc");
 	return NULL;
 }
@@ -204,7 +205,8 @@ START_TEST(test_frame)
 	s.arg = map_alone(PAGE, MAP_PRIVATE);
 	pthread_create(&t, NULL, busy_thread, &s);
 	sem_wait(&s.up);
-	usleep(20000);
+	while (!load_relaxed(&s.tid))
+		usleep(100); /* the word is in its place then */
 	modules_refresh();
 	ck_assert(roots_prepare(&rs));
 	ck_assert_int_eq(stw_stop(&w, LONG), STW_OK);

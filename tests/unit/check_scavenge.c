@@ -250,7 +250,7 @@ int main(void)
 	SRunner *sr;
 	int failed;
 
-	tcase_set_timeout(tc, 120);
+	tcase_set_timeout(tc, 240);
 	tcase_add_test(tc, test_quiet);
 	tcase_add_test(tc, test_busy);
 	tcase_add_test(tc, test_first_operation);

@@ -2,6 +2,7 @@
 #include "observe/stacks.h"
 #include "alloc/heap.h"
 #include "os/procmaps.h"
+#include "support/asleep.h"
 #include "support/sanitizer.h"
 
 #include <check.h>
@@ -155,7 +156,7 @@ START_TEST(test_depths)
 		start(deep, &attr);
 	}
 	pthread_barrier_wait(&all_up);
-	usleep(50000); /* until they are in read() */
+	await_others();
 	r = get();
 	ck_assert_uint_eq(r.n, 9);
 	expect_sys(r.sys - one.sys, 8, STACK);
@@ -202,7 +203,7 @@ START_TEST(test_merged)
 		start(i % 2 ? deep : shallow, &attr);
 	}
 	pthread_barrier_wait(&all_up);
-	usleep(50000);
+	await_others();
 	r = get();
 	/* What lies below may have been merged with them, too. */
 	ck_assert_uint_ge(r.sys - one.sys, 8 * STACK);
@@ -299,7 +300,7 @@ int main(void)
 	int failed;
 
 	suite_add_tcase(s, tc);
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 240);
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_test(tc, test_nothing_to_ask);
 	if (!SANITIZED) {

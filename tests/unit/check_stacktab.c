@@ -379,7 +379,7 @@ int main(void)
 	int failed;
 
 	suite_add_tcase(s, tc);
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 240);
 	tcase_add_test(tc, equal_stacks_equal_ids);
 	tcase_add_test(tc, lengths_and_generations);
 	tcase_add_test(tc, block_by_block);

@@ -276,7 +276,7 @@ END_TEST
 /* The first thread has ended, the process goes on. */
 static void *after_main(void *arg UNUSED)
 {
-	usleep(20000);
+	await_state(getpid(), 'Z');
 	for (int i = 0; i < 3; i++) {
 		const struct stw_thread *e;
 

@@ -86,6 +86,7 @@ END_TEST
 /* Cancelled, jumped out of, interrupted: the record is not left behind. */
 static sigjmp_buf jump;
 static uintptr_t sp_in_handler;
+static int parked_tid;
 
 static void on_usr1(int signo UNUSED)
 {
@@ -116,6 +117,7 @@ static void *jumped(void *arg)
 {
 	uintptr_t *sp = arg;
 
+	parked_tid = gettid();
 	if (!sigsetjmp(jump, 1)) {
 		sem_post(&up);
 		parked_poll(NULL, -1);
@@ -143,7 +145,7 @@ START_TEST(frames_that_vanish)
 	sp = sp_in_handler = 1;
 	start_thread(jumped, &sp, &t);
 	sem_wait(&up);
-	usleep(10000);
+	await_asleep(parked_tid);
 	pthread_kill(t, SIGUSR1);
 	pthread_join(t, NULL);
 	ck_assert_uint_eq(sp_in_handler, 0);
@@ -174,7 +176,7 @@ static void *enters(void *arg)
 	sem_post(&up);
 	while (!load_relaxed(&quit)) {
 		MUST_EQ(parked_nap(), 0);
-		++*calls;
+		add_relaxed(calls, 1);
 		for (size_t i = 0; i < *calls % 1024; i++)
 			cpu_relax();
 	}
@@ -185,22 +187,23 @@ START_TEST(entering)
 {
 	static size_t calls[3];
 	pthread_t t[NELEM(calls)];
+	size_t round = 0;
 
 	park_enable();
 	for (unsigned i = 0; i < NELEM(t); i++) {
 		start_thread(enters, &calls[i], &t[i]);
 		sem_wait(&up);
 	}
-	for (size_t round = 0; round < scaled(1000); round++) {
+	/* Until each has had its turn, too. */
+	while (round < scaled(1000) || !load_relaxed(&calls[0]) ||
+		!load_relaxed(&calls[1]) || !load_relaxed(&calls[2])) {
 		MUST_EQ(stw_stop(&w, LONG), STW_OK);
 		stw_start(&w);
-		usleep(rng_below(&(struct rng){round}, 100));
+		usleep(rng_below(&(struct rng){round++}, 100));
 	}
 	store_relaxed(&quit, 1);
-	for (unsigned i = 0; i < NELEM(t); i++) {
+	for (unsigned i = 0; i < NELEM(t); i++)
 		pthread_join(t[i], NULL);
-		ck_assert_uint_gt(calls[i], 0);
-	}
 }
 END_TEST
 
@@ -229,6 +232,7 @@ static void *interrupted(void *on_stack)
 			(uintptr_t)stack + sizeof(stack));
 	}
 	sigaction(SIGUSR2, &sa, NULL);
+	parked_tid = gettid();
 	sem_post(&up);
 	MUST_EQ(parked_poll(&none, -1), -1);
 	MUST_EQ(errno, EINTR);
@@ -246,8 +250,7 @@ START_TEST(handler_waits)
 		handler_ran = 0;
 		start_thread(interrupted, (void *)on_stack, &t);
 		sem_wait(&up);
-		while (count_parked() < 1)
-			usleep(1000);
+		await_asleep(parked_tid);
 		MUST_EQ(stw_stop(&w, LONG), STW_OK);
 		MUST_EQ(w.nparked, 1);
 		e = stw_thread(&w, 0);

@@ -263,7 +263,7 @@ int main(void)
 	int failed;
 
 	suite_add_tcase(s, tc);
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 240);
 	tcase_add_test(tc, names_of_this_program);
 	tcase_add_test(tc, names_of_libc);
 	tcase_add_test(tc, aliases);

@@ -189,7 +189,7 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_set_timeout(tc, 120);
+	tcase_set_timeout(tc, 240);
 	tcase_add_test(tc, test_fair_small);
 	tcase_add_test(tc, test_fair_medium);
 	tcase_add_test(tc, test_fair_large);

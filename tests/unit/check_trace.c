@@ -455,8 +455,8 @@ int main(void)
 	tcase_add_test(files, in_fork);
 	tcase_add_test(files, to_descriptor);
 	suite_add_tcase(s, files);
-	tcase_set_timeout(t, 60);
-	tcase_set_timeout(files, 60);
+	tcase_set_timeout(t, 240);
+	tcase_set_timeout(files, 240);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

@@ -452,7 +452,7 @@ int main(void)
 
 	suite_add_tcase(s, tc);
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 240);
 	tcase_add_test(tc, random_paths);
 	tcase_add_test(tc, through_libc);
 	tcase_add_test(tc, signal_frames);

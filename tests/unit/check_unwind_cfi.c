@@ -315,7 +315,7 @@ int main(void)
 	int failed, n = sizeof(formulas) / sizeof(*formulas);
 
 	suite_add_tcase(s, tc);
-	tcase_set_timeout(tc, 120);
+	tcase_set_timeout(tc, 240);
 	tcase_add_test(tc, readelf_agrees);
 	tcase_add_test(tc, not_code);
 	tcase_add_loop_test(tc, formula, 0, n);
