@@ -50,7 +50,7 @@ foreach(src ${sources})
 			${src} ${programs})
 		# run.py bounds each run; this is for run.py.
 		set_tests_properties(leaks.${name} PROPERTIES LABELS preload
-			SKIP_RETURN_CODE 77 TIMEOUT 300)
+			SKIP_RETURN_CODE 77 TIMEOUT 900)
 	endif()
 endforeach()
 

@@ -66,7 +66,7 @@ int main(void)
 	int status;
 	pid_t pid = fork();
 
-	alarm(60);
+	alarm(300);
 	feast();
 	if (pid == 0)
 		_exit(0);

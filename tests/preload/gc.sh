@@ -3,7 +3,7 @@
 # which must not notice.
 set -eu
 fail() { echo "$*"; cat log err 2>/dev/null | tail -20; exit 1; }
-run() { LD_PRELOAD=$LIB timeout 100 "$@"; }
+run() { LD_PRELOAD=$LIB timeout 500 "$@"; }
 
 # Figures that are exact.
 run "$BIN/gc" figures
@@ -43,7 +43,7 @@ same() {
 	"$@" >plain 2>/dev/null </dev/null || :
 	for how in "GOGC=50" "GOSTAT_GC=reclaim GOGC=25" \
 		"GOSTAT_GC=reclaim GOGC=25 GODEBUG=gctrace=1,gcnocopy=1"; do
-		env LD_PRELOAD="$LIB" GODEBUG=gctrace=1 $how timeout 100 "$@" \
+		env LD_PRELOAD="$LIB" GODEBUG=gctrace=1 $how timeout 500 "$@" \
 			>log 2>err </dev/null || :
 		cmp -s plain log || fail "$how $*: other output"
 		[ "$(grep -c '^gc ' err)" -ge 1 ] || fail "$how $*: no cycles"
@@ -85,13 +85,13 @@ exec 3>in
 tries=0
 until grep -q ready out; do
 	tries=$((tries + 1))
-	[ $tries -lt 200 ] || fail "never ready"
+	[ $tries -lt 1500 ] || fail "never ready"
 	sleep 0.05
 done
 kill -USR2 $pid
 until [ -s dump.1 ]; do
 	tries=$((tries + 1))
-	[ $tries -lt 400 ] || fail "no dump"
+	[ $tries -lt 3000 ] || fail "no dump"
 	sleep 0.05
 done
 grep -q '^{"version":1,"pid":'$pid',' dump.1 || fail "no report"

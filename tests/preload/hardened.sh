@@ -9,7 +9,7 @@ LD_PRELOAD=$LIB "$BIN/foreign"
 LD_PRELOAD=$LIB "$BIN/limits"
 LD_PRELOAD=$LIB "$BIN/lives"
 for kind in fork thread signal; do
-	LD_PRELOAD=$LIB timeout 100 "$BIN/storm" $kind 1
+	LD_PRELOAD=$LIB timeout 500 "$BIN/storm" $kind 1
 done
 if command -v "${CXX:-g++}" >/dev/null; then
 	"${CXX:-g++}" -std=c++17 -O2 -fno-builtin "$SRC/cxx.cc" -o cxx

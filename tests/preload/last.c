@@ -65,7 +65,7 @@ int main(int argc, char **argv)
 	int fd[2], late = !strcmp(how, "last");
 	pthread_t t;
 
-	alarm(50);
+	alarm(300);
 	atexit(bye);
 	if (!strcmp(how, "fork")) {
 		CHECK(!pipe(fd));

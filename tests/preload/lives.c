@@ -280,7 +280,7 @@ int main(int argc, char **argv)
 			continue;
 		pid = fork();
 		if (pid == 0) {
-			alarm(60); /* hangs are failures */
+			alarm(300); /* hangs are failures */
 			lives[i].run();
 			exit(0);
 		}

@@ -69,7 +69,7 @@ int main(void)
 {
 	static int others;
 
-	alarm(60);
+	alarm(300);
 	CHECK(gostat_available());
 	CHECK(gostat_on_memory_pressure(NULL, NULL) == -1 && errno == EINVAL);
 	CHECK(gostat_on_memory_pressure(shrink, cache) == 0);
@@ -94,8 +94,8 @@ int main(void)
 	gostat_free_os_memory();
 	pause_ms(1100);
 	fill();
-	pause_ms(100); /* the other one comes after the first */
-	CHECK(others >= 3);
+	while (*(volatile int *)&others < 3) /* comes after the first */
+		pause_ms(10);
 	puts("bye");
 	fflush(stdout);
 	pthread_exit(NULL);

@@ -8,16 +8,27 @@ LD_PRELOAD=$LIB redis-server --port 0 --unixsocket "$PWD/s" --save '' \
 pid=$!
 trap 'kill -9 $pid 2>/dev/null || true' EXIT
 cli() { redis-cli -s "$PWD/s" "$@"; }
-for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-	[ "$(cli PING 2>/dev/null)" = PONG ] && break
-	sleep 0.1
-done
+
+# until COMMAND...: try for a minute and more.
+until_() {
+	tries=0
+	while ! "$@"; do
+		tries=$((tries + 1))
+		[ $tries -lt 600 ] || { echo "never: $*"; exit 1; }
+		sleep 0.1
+	done
+}
+up() { [ "$(cli PING 2>/dev/null)" = PONG ]; }
+until_ up
 cli DEBUG JMAP >/dev/null 2>&1 || true
 cli EVAL 'for i = 1, 20000 do
 	redis.call("SET", "key" .. i, string.rep("x", i % 500)) end' 0 >/dev/null
 
 field() { cli INFO memory | tr -d '\r' | sed -n "s/^$1://p"; }
-sleep 0.5 # the server looks at its allocator every 100 ms
+used=$(field used_memory)
+# The server looks at its allocator every 100 ms, when it has the time.
+counted() { [ "$(field allocator_allocated)" -ge $((used - 100000)) ]; }
+until_ counted
 used=$(field used_memory)
 allocated=$(field allocator_allocated)
 active=$(field allocator_active)
@@ -37,8 +48,8 @@ cli MEMORY MALLOC-STATS | grep -q '^Version: "gostat '
 cli CONFIG SET activedefrag yes >/dev/null
 [ "$(cli FLUSHALL)" = OK ]
 [ "$(cli MEMORY PURGE)" = OK ]
-sleep 0.5
-[ "$(field allocator_allocated)" -lt $((allocated / 2)) ]
+gone() { [ "$(field allocator_allocated)" -lt $((allocated / 2)) ]; }
+until_ gone
 cli SHUTDOWN NOSAVE || true
 status=0
 wait $pid || status=$?

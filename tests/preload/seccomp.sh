@@ -9,7 +9,7 @@ ulimit -c 0
 run() { # mode, settings
 	mode=$1
 	shift
-	out=$(timeout -s KILL 60 env "$@" LD_PRELOAD=$LIB "$program" $mode \
+	out=$(timeout -s KILL 500 env "$@" LD_PRELOAD=$LIB "$program" $mode \
 		2>err) || fail "$mode $*: status $?"
 	[ "$out" = $mode ] || fail "$mode $*: $out"
 }

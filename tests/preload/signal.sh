@@ -15,12 +15,12 @@ start() {
 	exec 3>in
 }
 
-# until COMMAND...: try for up to ten seconds.
+# until COMMAND...: try for a minute and more.
 until_() {
 	tries=0
 	while ! "$@"; do
 		tries=$((tries + 1))
-		[ $tries -lt 200 ] || fail "never: $*"
+		[ $tries -lt 1500 ] || fail "never: $*"
 		sleep 0.05
 	done
 }
@@ -114,13 +114,16 @@ LD_PRELOAD=$LIB GOSTAT_SIGNAL=SEGV "$BIN/target" segv 2>err || rc=$?
 # Stopped, continued, stopped again.
 GOSTAT_SIGNAL=TSTP start group ready line
 until_ said ready
+until_ grep -q '^[0-9]' out
 child=$(grep '^[0-9]' out)
 stopped() { grep -q '^State:.*stopped' /proc/$child/status; }
+asleep() { grep -q '^State:.*sleeping' /proc/$child/status; }
 for i in 1 2; do
 	kill -TSTP $child
 	until_ stopped
 	kill -CONT $child
 	dumps $i || fail "TSTP"
+	until_ asleep # in its read() again, with our handler in place
 done
 finish 7
 

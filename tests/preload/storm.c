@@ -144,7 +144,7 @@ static void child(uint64_t rng, struct object **mine, unsigned n, int depth)
 {
 	pthread_t t[2];
 
-	alarm(60);
+	alarm(300);
 	free(malloc(100));
 	for (unsigned i = 0; i < n; i++)
 		look(mine[i]);
@@ -334,7 +334,7 @@ int main(int argc, char **argv)
 		seconds = strtoul(argv[2], NULL, 0);
 	seed = argc > 3 ? strtoul(argv[3], NULL, 0) : (unsigned long)time(NULL);
 	if (storm != storm_signal)
-		alarm((unsigned)seconds + 60);
+		alarm((unsigned)seconds + 300);
 	printf("%s: seed %lu\n", argv[1], seed);
 	fflush(stdout);
 	printf("%s: %lu\n", argv[1], storm(now() + (double)seconds));

@@ -2,6 +2,6 @@
 # Storms of forks, threads and signals, shortly; at length: ctest -L storm.
 set -eu
 for kind in fork thread signal; do
-	timeout 60 "$BIN/storm" $kind 1
-	LD_PRELOAD=$LIB timeout 100 "$BIN/storm" $kind 3
+	timeout 500 "$BIN/storm" $kind 1
+	LD_PRELOAD=$LIB timeout 500 "$BIN/storm" $kind 3
 done
