@@ -7,6 +7,6 @@ if(TARGET gostat)
 			${CMAKE_CURRENT_LIST_DIR}/readme.py
 			$<TARGET_FILE:gostat>)
 		set_tests_properties(docs.readme PROPERTIES LABELS docs
-			TIMEOUT 300)
+			TIMEOUT 900)
 	endif()
 endif()

@@ -8,10 +8,10 @@ add_test(NAME lint.layers COMMAND ${PROJECT_SOURCE_DIR}/scripts/check-layers.sh)
 add_test(NAME lint.orders COMMAND ${Python3_EXECUTABLE} -B
 	${PROJECT_SOURCE_DIR}/scripts/check-orders.py)
 set_tests_properties(lint.layers lint.orders PROPERTIES
-	LABELS "lint;unit" TIMEOUT 60)
+	LABELS "lint;unit" TIMEOUT 900)
 if(TARGET gostat)
 	add_test(NAME lint.symbols
 		COMMAND ${PROJECT_SOURCE_DIR}/scripts/check-symbols.sh
 		$<TARGET_FILE:gostat>)
-	set_tests_properties(lint.symbols PROPERTIES LABELS "lint;unit" TIMEOUT 60)
+	set_tests_properties(lint.symbols PROPERTIES LABELS "lint;unit" TIMEOUT 900)
 endif()

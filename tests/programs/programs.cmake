@@ -40,7 +40,7 @@ foreach(name ${cases})
 		--bin ${PROGRAMS_BIN} ${name})
 	# compare.py bounds each run itself; this is for compare.py.
 	set_tests_properties(program.${name} PROPERTIES LABELS programs
-		SKIP_RETURN_CODE 77 TIMEOUT 1000)
+		SKIP_RETURN_CODE 77 TIMEOUT 3000)
 endforeach()
 
 # Cycles all the time. First those that mind the helper, which may have none.
@@ -59,15 +59,15 @@ foreach(mode report reclaim)
 		${PROGRAMS_DIR}/compare.py --lib $<TARGET_FILE:gostat>
 		--bin ${PROGRAMS_BIN} ${set} --cycles ${growing})
 	set_tests_properties(program.${mode}.minding program.${mode}.growing
-		PROPERTIES LABELS programs SKIP_RETURN_CODE 77 TIMEOUT 1000)
+		PROPERTIES LABELS programs SKIP_RETURN_CODE 77 TIMEOUT 3000)
 endforeach()
 
 # With no variable set the library does nothing that anybody can see.
 add_test(NAME program.quiet COMMAND ${Python3_EXECUTABLE}
 	${PROGRAMS_DIR}/quiet.py $<TARGET_FILE:gostat>)
 set_tests_properties(program.quiet PROPERTIES LABELS programs
-	SKIP_RETURN_CODE 77 TIMEOUT 100)
+	SKIP_RETURN_CODE 77 TIMEOUT 900)
 
 add_test(NAME program.atexit COMMAND ${PROGRAMS_DIR}/atexit.sh
 	$<TARGET_FILE:gostat>)
-set_tests_properties(program.atexit PROPERTIES LABELS programs TIMEOUT 60)
+set_tests_properties(program.atexit PROPERTIES LABELS programs TIMEOUT 900)

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 APP = sys.argv[1]
 SHARED_TEXT = 'text/plain; charset=utf-8'
@@ -47,15 +48,23 @@ class App:
         self.p.stdin.write(' '.join(command) + '\n')
         self.p.stdin.close()
         err = self.p.stderr.read()
-        assert self.p.wait(10) == 0, err
+        assert self.p.wait(300) == 0, err
         self.p.stdin = open(os.devnull, 'w')
         return err
+
+
+def until(condition):
+    """Wait for it: how long it takes is the machine's affair."""
+    deadline = time.time() + 200
+    while not condition():
+        assert time.time() < deadline
+        time.sleep(0.05)
 
 
 def connect(path):
     s = socket.socket(socket.AF_UNIX)
     s.connect(path)  # waits while the queue is full
-    s.settimeout(30)
+    s.settimeout(300)
     return s
 
 

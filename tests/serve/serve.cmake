@@ -16,7 +16,7 @@ function(serve_test name program)
 	add_test(NAME serve.${name} COMMAND Python3::Interpreter -B
 		${SERVE_DIR}/test_${name}.py $<TARGET_FILE:${program}> ${ARGN})
 	set_tests_properties(serve.${name} PROPERTIES LABELS serve
-		TIMEOUT 300 SKIP_RETURN_CODE 77)
+		TIMEOUT 900 SKIP_RETURN_CODE 77)
 endfunction()
 
 serve_test(pprof mkprofile ${CMAKE_CURRENT_SOURCE_DIR}/support/profile.proto)
@@ -37,7 +37,7 @@ if(TARGET gostat)
 		$<TARGET_FILE:threads_app> $<TARGET_FILE:threads_lib>
 		${CMAKE_CURRENT_SOURCE_DIR}/support/profile.proto)
 	set_tests_properties(serve.threads PROPERTIES LABELS serve
-		TIMEOUT 300)
+		TIMEOUT 900)
 endif()
 # Its time-outs are real seconds, of which sanitizers leave too few.
 if(NOT GOSTAT_SANITIZE)
@@ -49,7 +49,7 @@ endif()
 if(TARGET gostat AND NOT GOSTAT_SANITIZE)
 	add_test(NAME serve.gc COMMAND Python3::Interpreter
 		${SERVE_DIR}/test_gc.py $<TARGET_FILE:gostat>)
-	set_tests_properties(serve.gc PROPERTIES LABELS serve TIMEOUT 200)
+	set_tests_properties(serve.gc PROPERTIES LABELS serve TIMEOUT 900)
 endif()
 
 # A real Prometheus, socat's relay, and what tools/dashboards has for them.
@@ -58,5 +58,5 @@ if(TARGET gostat AND NOT GOSTAT_SANITIZE)
 		${SERVE_DIR}/test_prometheus.py $<TARGET_FILE:gostat>
 		${PROJECT_SOURCE_DIR})
 	set_tests_properties(serve.prometheus PROPERTIES LABELS serve
-		TIMEOUT 400 SKIP_RETURN_CODE 77)
+		TIMEOUT 900 SKIP_RETURN_CODE 77)
 endif()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from httpd_client import (
     APP, SHARED_TEXT, Answer, App, ask, connect, get, one_line, read_all,
-    run)
+    run, until)
 
 
 def parse_memstats(text):
@@ -90,7 +90,7 @@ def test_profiles(tmp):
 
         start = time.time()
         a = get(p, '/debug/pprof/heap?seconds=1&gc=1')
-        assert 1 <= time.time() - start < 10
+        assert time.time() - start >= 1
         assert a.headers['Content-Disposition'].endswith('"heap-delta"')
         # One block of 64 bytes more; the other bucket is not mentioned.
         delta = gzip.decompress(a.body)
@@ -116,7 +116,9 @@ def test_trace(tmp):
     with App(f'{tmp}/%p.sock') as app:
         p = app.path
         app.tell('events')
-        a = get(p, '/debug/pprof/trace?seconds=0.5')
+        start = time.time()
+        a = get(p, '/debug/pprof/trace?seconds=2')
+        most = 1 + (time.time() - start) * 1000
         assert a.status == 200 and a.body.startswith(b'go 1.19 trace\0\0\0')
         assert a.headers['Content-Type'] == 'application/octet-stream'
         if shutil.which('go'):
@@ -124,21 +126,24 @@ def test_trace(tmp):
             r = subprocess.run(['go', 'tool', 'trace', '-d', f'{tmp}/t'],
                                capture_output=True, text=True)
             assert r.returncode == 0, r.stderr
-            assert 10 < r.stdout.count('GCStart') <= 500
+            assert 10 < r.stdout.count('GCStart') <= most
             assert r.stdout.count('GCStart') == r.stdout.count('GCDone')
-        a = get(p, '/debug/pprof/trace?seconds=0.2&format=perfetto')
+        a = get(p, '/debug/pprof/trace?seconds=1&format=perfetto')
         assert a.headers['Content-Disposition'].endswith('"trace.json"')
         assert any(e.get('name') == 'GC'
                    for e in json.loads(a.body)['traceEvents'])
         # One at a time; a client that leaves ends its trace.
-        first = connect(p)
-        first.sendall(b'GET /debug/pprof/trace?seconds=60 HTTP/1.1\r\n\r\n')
-        time.sleep(0.3)
+        while True:
+            first = connect(p)
+            first.sendall(b'GET /debug/pprof/trace?seconds=60 HTTP/1.1\r\n\r\n')
+            # Whose request is read first is up to the server.
+            if get(p, '/debug/pprof/trace?seconds=0.1').status == 409:
+                break
+            first.close()
         one_line(get(p, '/debug/pprof/trace?seconds=1'), 409)
         assert get(p, '/metrics').status == 200
         first.close()
-        time.sleep(0.3)
-        assert get(p, '/debug/pprof/trace?seconds=0.1').status == 200
+        until(lambda: get(p, '/debug/pprof/trace?seconds=0.1').status == 200)
         start = time.time()
         assert get(p, '/debug/pprof/trace').status == 200
         assert time.time() - start > 0.9
@@ -235,8 +240,10 @@ def test_rude(tmp):
     """Clients that leave at every stage, and junk."""
     with App(f'{tmp}/%p.sock') as app:
         app.tell('large')
+        fds = app.tell('fds')
         assert get(app.path, '/').status == 200
         time.sleep(1.2)
+        until(lambda: app.tell('fds') == fds)
         before = app.tell('mem'), app.tell('fds')
         for i in range(20):
             connect(app.path).close()
@@ -258,10 +265,7 @@ def test_rude(tmp):
             s.sendall(b'GET / HTTP/1.1\r\nX: ' + b'x' * n)
             one_line(Answer(read_all(s)), 400)
             s.close()
-        deadline = time.time() + 20
-        while (app.tell('mem'), app.tell('fds')) != before:
-            assert time.time() < deadline, (app.tell('mem'), before)
-            time.sleep(0.1)
+        until(lambda: (app.tell('mem'), app.tell('fds')) == before)
         assert get(app.path, '/').status == 200
 
 
@@ -282,20 +286,17 @@ def test_large_answer(tmp):
 def test_timeouts(tmp):
     """Silent clients are told, after the time-out and not before."""
     with App(f'{tmp}/%p.sock') as app:
-        silent, half, reader = (connect(app.path) for _ in range(3))
         start = time.time()
+        silent, half, reader = (connect(app.path) for _ in range(3))
         half.sendall(b'GET / HTTP/1.1\r\n')
         app.tell('large')
         reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         reader.sendall(b'GET /debug/pprof/heap HTTP/1.1\r\n\r\n')
         one_line(Answer(read_all(half)), 408)
-        assert 9.5 < time.time() - start < 20
+        assert time.time() - start > 9.5
         one_line(Answer(read_all(silent)), 408)
         # Nothing was read for as long: the rest of the answer is lost.
-        deadline = time.time() + 20
-        while int(app.tell('fds')) > 6 and time.time() < deadline:
-            time.sleep(0.1)
-        assert time.time() < deadline
+        until(lambda: int(app.tell('fds')) <= 6)
         assert len(read_all(reader)) < 4000000
 
 
@@ -303,8 +304,7 @@ def test_many(tmp):
     """64 at once, and more who wait for their turn."""
     with App(f'{tmp}/%p.sock') as app:
         idle = [connect(app.path) for _ in range(64)]
-        time.sleep(0.3)
-        assert int(app.tell('fds')) >= 3 + 64
+        until(lambda: int(app.tell('fds')) >= 3 + 64)
         late = connect(app.path)
         late.sendall(b'GET / HTTP/1.1\r\n\r\n')
         late.settimeout(0.5)
@@ -314,7 +314,7 @@ def test_many(tmp):
         except TimeoutError:
             pass
         idle[17].close()
-        late.settimeout(30)
+        late.settimeout(300)
         assert Answer(read_all(late)).status == 200
         for s in idle:
             s.close()

@@ -23,7 +23,7 @@ LIB, APP, PLUGIN, PROTO = sys.argv[1:]
 def ask(path, what):
     """Status and body of an answer."""
     with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(60)
+        s.settimeout(300)
         s.connect(str(path))
         s.sendall(f'GET {what} HTTP/1.0\r\n\r\n'.encode())
         data = b''
@@ -82,7 +82,7 @@ class Program:
 
     def settle(self, check):
         """On a busy machine threads take time to get where they wait."""
-        for _ in range(100):
+        for _ in range(600):
             try:
                 return check(self.get('goroutine?debug=2').decode(),
                              self.p.pid)

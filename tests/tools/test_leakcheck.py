@@ -23,7 +23,7 @@ ENV = {k: v for k, v in os.environ.items()
 def gostat(*args, **env):
     return subprocess.run([GOSTAT, "leakcheck", *map(str, args)], text=True,
                           capture_output=True, env={**ENV, **env},
-                          timeout=120)
+                          timeout=600)
 
 
 def write(name, content):
@@ -343,7 +343,7 @@ class Leakcheck(unittest.TestCase):
                 text=True)
             self.assertEqual(p.stdout.readline(), "ready\n")
             p.send_signal(sig)
-            p.communicate(timeout=60)
+            p.communicate(timeout=300)
             self.assertEqual(p.returncode, 9)
 
     def test_ignored_signals_stay_ignored(self):

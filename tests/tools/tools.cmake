@@ -10,7 +10,7 @@ function(tools_test name)
 		${dir} ${Python3_EXECUTABLE}
 		${CMAKE_CURRENT_SOURCE_DIR}/tools/test_${name}.py ${ARGN})
 	set_tests_properties(tools.${name} PROPERTIES LABELS tools
-		TIMEOUT 300 SKIP_RETURN_CODE 77)
+		TIMEOUT 900 SKIP_RETURN_CODE 77)
 endfunction()
 
 if(DW_FOUND)
@@ -22,7 +22,7 @@ if(ZLIB_FOUND)
 	target_link_libraries(tools_profile PRIVATE gostat_tools
 		PkgConfig::CHECK)
 	add_test(NAME tools.profile COMMAND tools_profile)
-	set_tests_properties(tools.profile PROPERTIES LABELS tools TIMEOUT 300)
+	set_tests_properties(tools.profile PROPERTIES LABELS tools TIMEOUT 900)
 endif()
 
 # Everything below runs the tool, which sanitizers' builds have no library for.
