@@ -83,17 +83,28 @@ API void *memalign(size_t align, size_t size)
 /* C11 would refuse more; glibc 2.36 does not. */
 API void *aligned_alloc(size_t align, size_t size) SAME_AS(memalign);
 
-API int posix_memalign(void **out, size_t align, size_t size)
+/* It has its own way of saying why, and leaves errno alone. */
+NOINLINE static int posix_memalign_slow(void **out, size_t align, size_t size)
 {
 	int saved = errno;
+	void *p = heap_memalign_slow(align, size);
+
+	errno = saved;
+	if (!p)
+		return ENOMEM;
+	*out = p;
+	return 0;
+}
+
+API HOT int posix_memalign(void **out, size_t align, size_t size)
+{
 	void *p;
 
 	if (align % sizeof(void *) || align == 0 || align & (align - 1))
 		return EINVAL;
-	p = heap_memalign(align, size);
-	errno = saved;
-	if (!p)
-		return ENOMEM;
+	p = heap_pop_aligned(align, size);
+	if (unlikely(!p))
+		return posix_memalign_slow(out, align, size);
 	*out = p;
 	return 0;
 }

@@ -152,6 +152,14 @@ def main():
         for i in range(0, count, 16):
             print("\t" + " ".join(f"{x}," for x in table[i:i + 16]))
         print("};\n")
+    print("/*\n * Classes whose slots are aligned, indexed by the logarithm of the"
+          " alignment: bit\n * c - 4 is class c; those below 4 are none of"
+          " these, from 32 up.\n */")
+    print("static const uint64_t class_aligned[14] = {")
+    for k in range(14):
+        bits = sum(1 << c - 4 for c in range(4, 68) if t[c][5] >= 1 << k)
+        print(f"\t0x{bits:016x},")
+    print("};\n")
     print("#endif")
 
 

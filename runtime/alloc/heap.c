@@ -397,9 +397,10 @@ NOINLINE static void *memalign_hardened(size_t align, size_t size)
 	return mc ? malloc_hardened(mc, &regs, align, size) : heap_refuse(size);
 }
 
-void *heap_memalign(size_t align, size_t size)
+NOINLINE void *heap_memalign_slow(size_t align, size_t size)
 {
 	unsigned c;
+	void *p;
 
 	if (unlikely(mheap.harden))
 		return memalign_hardened(align, size);
@@ -409,12 +410,22 @@ void *heap_memalign(size_t align, size_t size)
 		return heap_malloc_more(MAX(size, align), size);
 	c = sizeclass_for(align, MAX(size, (size_t)1) + mcache_slack);
 	/* Requests are rounded to 8 bytes before the slack is added. */
-	if (c < NSIZECLASS)
-		return heap_malloc_more(sizeclasses[c].size - 8 * mcache_slack,
-			size);
+	if (c < NSIZECLASS) {
+		p = heap_malloc_slow(sizeclasses[c].size - 8 * mcache_slack);
+		if (p)
+			heap_note_size(p, size);
+		return p;
+	}
 	if (align <= PAGE_SIZE && size > MAX_SMALL)
 		return heap_malloc_more(size, size); /* a run of pages */
 	return memalign_large(align, size);
+}
+
+HOT void *heap_memalign(size_t align, size_t size)
+{
+	void *p = heap_pop_aligned(align, size);
+
+	return likely(p != NULL) ? p : heap_memalign_slow(align, size);
 }
 
 size_t heap_good_size(size_t align, size_t size)

@@ -15,6 +15,8 @@ void *heap_malloc_slow(size_t size);
 void heap_free_slow(void *p);
 void heap_free_sized_slow(void *p, size_t size);
 
+void *heap_memalign_slow(size_t align, size_t size);
+
 /* Requests above SMALL_MAX: a second, slightly longer hit path. */
 void *heap_malloc_mid(size_t size);
 
@@ -33,6 +35,22 @@ static ALWAYS_INLINE void *heap_malloc(size_t size)
 		return likely(p != NULL) ? p : heap_malloc_slow(size);
 	}
 	return heap_malloc_mid(size);
+}
+
+/*
+ * The hit path of memalign, for what malloc does not align anyway. NULL:
+ * heap_memalign_slow().
+ */
+static ALWAYS_INLINE void *heap_pop_aligned(size_t align, size_t size)
+{
+	unsigned c;
+
+	if (unlikely(align <= 16 || size > MAX_SMALL))
+		return NULL;
+	c = sizeclass_for(align, size + mcache_slack);
+	if (unlikely(c == NSIZECLASS))
+		return NULL;
+	return mcache_pop(&mcache_self->rec[c]);
 }
 
 /* The hit path of free; false: heap_free_slow(). */

@@ -16,6 +16,9 @@ void *heap_refuse(size_t size);
  */
 unsigned heap_checked_rec(const char *what, const struct mspan *s, uintptr_t p);
 
+/* The size that was asked for, where that of the object at p is recorded. */
+void heap_note_size(void *p, size_t size);
+
 /*
  * malloc(more) for a request of size bytes: more for its alignment, or as
  * headroom.

@@ -51,8 +51,7 @@ NOINLINE HOT static void hot_free(void *p)
 	heap_free(p);
 }
 
-/* The size that was asked for, where the object's is recorded. */
-static void note_size(void *p, size_t size)
+void heap_note_size(void *p, size_t size)
 {
 	size_t page = arena_page((uintptr_t)p);
 
@@ -66,7 +65,7 @@ void *heap_malloc_more(size_t more, size_t size)
 	void *p = hot_malloc(more);
 
 	if (p && more != size)
-		note_size(p, size);
+		heap_note_size(p, size);
 	return p;
 }
 

@@ -79,17 +79,20 @@ static ALWAYS_INLINE size_t mspan_elemsize(const struct mspan *s)
  * The smallest class that holds want bytes and aligns its slots so; NSIZECLASS
  * if there is none, or if the request needs pages.
  */
-static inline unsigned sizeclass_for(size_t align, size_t want)
+static ALWAYS_INLINE unsigned sizeclass_for(size_t align, size_t want)
 {
+	uint64_t above;
 	unsigned c;
 
 	if (align > PAGE_SIZE || want > MAX_SMALL)
 		return NSIZECLASS;
+	want = MAX(want, align); /* no class is aligned to more than its size */
 	c = want <= 1024 ? class_by_8[(want + 7) / 8]
 			 : class_by_128[(want + 127) / 128];
-	while (c < NSIZECLASS && (sizeclasses[c].align < align || c == 3))
-		c++;
-	return c;
+	if (align <= 16) /* all but class 1, which is smaller */
+		return c;
+	above = class_aligned[__builtin_ctzll(align)] >> (c - 4);
+	return above ? c + (unsigned)__builtin_ctzll(above) : NSIZECLASS;
 }
 
 /* Slot that holds address p, which lies in the span; may be the tail. */

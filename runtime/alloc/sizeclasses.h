@@ -199,4 +199,25 @@ static const uint8_t class_by_128[257] = {
 	67,
 };
 
+/*
+ * Classes whose slots are aligned, indexed by the logarithm of the alignment: bit
+ * c - 4 is class c; those below 4 are none of these, from 32 up.
+ */
+static const uint64_t class_aligned[14] = {
+	0xffffffffffffffff,
+	0xffffffffffffffff,
+	0xffffffffffffffff,
+	0xffffffffffffffff,
+	0xffffffffffffffff,
+	0xffffffffffffd555,
+	0xffffffffffd54444,
+	0xfffffffffd444040,
+	0xddf7cf2f54404000,
+	0xd5d6892510400000,
+	0xd5d4892410000000,
+	0xd5d4890400000000,
+	0xd490810000000000,
+	0x9080800000000000,
+};
+
 #endif

@@ -54,6 +54,22 @@ START_TEST(every_request_fits_best)
 }
 END_TEST
 
+START_TEST(every_alignment_fits_best)
+{
+	for (size_t align = 1; align <= 2 * PAGE_SIZE; align *= 2) {
+		for (unsigned want = 0; want <= MAX_SMALL; want++) {
+			unsigned c = smallest(want);
+
+			while (c < NSIZECLASS &&
+				(sizeclasses[c].align < align || c == 3))
+				c++;
+			MUST_EQ(sizeclass_for(align, want), c);
+		}
+		MUST_EQ(sizeclass_for(align, MAX_SMALL + 1), NSIZECLASS);
+	}
+}
+END_TEST
+
 START_TEST(index_by_multiplication)
 {
 	for (unsigned c = 1; c < NSIZECLASS; c++) {
@@ -117,6 +133,7 @@ int main(void)
 
 	tcase_add_test(tc, sizes_are_gos);
 	tcase_add_test(tc, every_request_fits_best);
+	tcase_add_test(tc, every_alignment_fits_best);
 	tcase_add_test(tc, index_by_multiplication);
 	tcase_add_test(tc, slots_are_aligned);
 	tcase_add_test(tc, spans_are_used);
