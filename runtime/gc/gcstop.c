@@ -36,6 +36,7 @@
 #include "gc/gcpace.h"
 #include "gc/gctables.h"
 #include "gc/lsan.h"
+#include "gc/spare.h"
 #include "gc/unforked.h"
 #include "os/clock.h"
 #include "os/syscall.h"
@@ -127,7 +128,12 @@ static const char *prepare(struct cycle *c)
 		snapshot_prepare(&c->snapshot);
 		carry_prepare(&c->carry);
 	}
-	return gcjob_alloc(&c->job) ? NULL : "no memory for the result";
+	if (!gcjob_alloc(&c->job))
+		return "no memory for the result";
+	/* Last: what it leaves is used by whoever comes first. */
+	if (!c->in_place && !c->by_parts)
+		spare_tables(h.inuse);
+	return NULL;
 }
 
 /* -------- the stop -------- */
