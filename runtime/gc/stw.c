@@ -281,7 +281,10 @@ static void trace_masked(int64_t limit_ns)
 	}
 }
 
-/* Until all have answered, for a while. */
+/*
+ * Until all have answered, for a while. Who spins has the CPU on which one of
+ * them wants to answer, unless there is a CPU for each.
+ */
 static void wait_for_answers(void)
 {
 	int64_t spin_until = clock_mono_ns() + SPIN_NS;
@@ -290,7 +293,7 @@ static void wait_for_answers(void)
 
 	/* acquire [answer]: see stw_signal.c. */
 	while ((n = load_acquire(&stw_pending)) != 0) {
-		if (cpus_usable() > 1 && clock_mono_ns() < spin_until) {
+		if (n < cpus_usable() && clock_mono_ns() < spin_until) {
 			cpu_relax();
 			continue;
 		}
