@@ -168,12 +168,14 @@ static void count(const struct cycle *c, const struct gcjob_result *r,
 
 static bool trustworthy(const struct gcjob_result *r)
 {
-	bool ok = !r->unstopped && !r->noregs && !r->shared_unfrozen;
+	bool ok = !r->unstopped && !r->noregs && !r->shared_unfrozen &&
+		  !r->rings;
 
 	if (!ok && options->verbose)
 		warn("nothing is reclaimed: %u threads could not be stopped, "
-		     "%u not be read, %lu bytes shared with others",
-			r->unstopped, r->noregs, r->shared_unfrozen);
+		     "%u not be read, %lu bytes shared with others, %u rings "
+		     "of io_uring",
+			r->unstopped, r->noregs, r->shared_unfrozen, r->rings);
 	return ok;
 }
 

@@ -133,6 +133,7 @@ static void count_roots(struct gcjob *j)
 	r->unstopped = j->roots->unstopped;
 	r->noregs = j->roots->noregs;
 	r->shared_unfrozen = j->roots->shared_unfrozen;
+	r->rings = j->roots->rings;
 }
 
 static const char *mark(struct gcjob *j, struct heapview *v)

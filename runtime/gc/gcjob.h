@@ -23,6 +23,7 @@ struct gcjob_result {
 	/* From struct rootset; not all 0: the verdict is not to be trusted. */
 	unsigned unstopped, noregs;
 	uint64_t shared_unfrozen;
+	unsigned rings;
 	size_t nfinalizers;
 	uintptr_t finalizer[GCJOB_FINALIZERS];
 	struct leaklist list; /* what was not reached */

@@ -11,7 +11,8 @@
  *	sigaltstack    the stack               with the thread (stw.h)
  *	io_submit      request and its data    noted, until its event comes; the
  *	                                       ring with those that have come
- *	io_uring       user_data               the rings (roots_shared.c)
+ *	io_uring       user_data               the rings, while they hold it
+ *	                                       (roots_shared.c)
  *
  * Where the kernel answers, it is asked: it knows about entries that came by
  * fork, descriptor passing or a system call that nobody wraps, and about those
@@ -34,9 +35,10 @@
  * Helpers of libc (SIGEV_THREAD, POSIX aio) keep their requests in the heap and
  * in lists of their own, which are found like everything else.
  *
- * Not found: of io_uring, the user data of a request that is on its way when
- * its entry in the ring has been used again, so as long as no more requests are
- * on their way than the ring has entries, everything is; what is given to the
+ * Not found: of io_uring, the user data of a request that is still on its way
+ * when its entry in the ring has been used again, as that of an accept while
+ * others come and go; liburing makes its calls itself, and fdinfo does not tell.
+ * Where there is a ring nothing is reclaimed. Nor is found what is given to the
  * kernel by instructions of the program's own, where it can't be asked (queued
  * signals, mq_notify, io_submit); timers where /proc/self/timers is missing
  * (kernels without CONFIG_CHECKPOINT_RESTORE).

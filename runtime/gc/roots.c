@@ -105,6 +105,7 @@ static void empty(struct rootset *rs)
 	rs->error = NULL;
 	rs->unstopped = rs->noregs = 0;
 	rs->shared_unfrozen = 0;
+	rs->rings = 0;
 	rs->self_alt = 0;
 }
 

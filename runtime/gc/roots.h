@@ -81,6 +81,7 @@ struct rootset {
 	unsigned unstopped;	  /* threads that were not at rest */
 	unsigned noregs;	  /* threads whose registers are unknown */
 	uint64_t shared_unfrozen; /* bytes of shared memory not looked at */
+	unsigned rings;		  /* mappings of io_uring (kernelptr.c) */
 };
 
 /*

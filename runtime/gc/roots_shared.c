@@ -19,8 +19,8 @@
  * (unforked.c).
  *
  * Devices are left alone (reading a register may do something). The rings of
- * io_uring are memory: an entry keeps its user data until it is used again, so
- * what is in flight is found there as a rule.
+ * io_uring are memory: an entry keeps its user data until it is used again. What
+ * is on its way for longer only the kernel knows, so rings are counted.
  *
  * Rejected: mapping the same memory a second time before the stop (it doesn't
  * freeze, either); MADV_COLLAPSE and the like.
@@ -96,6 +96,8 @@ bool roots_list_shared(struct rootset *rs)
 			continue;
 		if (v.shared && !is_device(v.path) && !is_only_read(&v))
 			list_range(rs, v.lo, v.hi);
+		if (begins(v.path, "anon_inode:[io_uring]"))
+			rs->rings++;
 	}
 	procmaps_close(&m);
 	/* Also where there is nothing yet: there may be by the stop. */

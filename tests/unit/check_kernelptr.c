@@ -7,16 +7,43 @@
 #include "support/collect.h"
 #include "support/random.h"
 
+#include <linux/io_uring.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 /* -------- shared memory -------- */
+
+/* What is on its way in a ring, only the kernel knows. */
+START_TEST(test_rings)
+{
+	struct io_uring_params params = {0};
+	int fd = (int)syscall(SYS_io_uring_setup, 4, &params);
+	size_t size = params.sq_off.array + params.sq_entries * 4;
+	void *ring;
+
+	if (fd < 0)
+		return; /* not on this kernel */
+	collect();
+	ck_assert_uint_eq(rs.rings, 0);
+	ring = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		IORING_OFF_SQ_RING);
+	ck_assert_ptr_ne(ring, MAP_FAILED);
+	close(fd);
+	collect();
+	ck_assert_uint_eq(rs.rings, 1);
+	munmap(ring, size);
+	collect();
+	ck_assert_uint_eq(rs.rings, 0);
+}
+END_TEST
 
 START_TEST(test_shared)
 {
@@ -275,6 +302,7 @@ int main(void)
 	seed_init();
 	roots_init();
 	tcase_add_test(tc, test_shared);
+	tcase_add_test(tc, test_rings);
 	tcase_add_test(tc, test_views);
 	tcase_add_test(tc, test_unforked);
 	tcase_add_test(tc, test_epoll);
