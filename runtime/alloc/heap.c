@@ -243,6 +243,39 @@ unsigned heap_checked_rec(const char *what, const struct mspan *s,
 	return s->sizeclass;
 }
 
+/* The last large objects that left nothing behind when they were freed. */
+static struct {
+	uint32_t n;
+	uintptr_t base[8];
+} gone;
+
+/* relaxed: for last words only. */
+static void goes(uintptr_t base)
+{
+	store_relaxed(
+		&gone.base[add_relaxed(&gone.n, 1) % NELEM(gone.base)], base);
+}
+
+static bool is_gone(uintptr_t base)
+{
+	for (unsigned i = 0; i < NELEM(gone.base); i++)
+		if (load_relaxed(&gone.base[i]) == base)
+			return true;
+	return false;
+}
+
+void heap_no_object(const char *what, void *p)
+{
+	bool was = is_gone((uintptr_t)p);
+
+	if (was && !strcmp(what, "free"))
+		fatal("double free of %p", p);
+	if (was)
+		fatal("%s of %p: freed before", what, p);
+	fatal("%s of %p: no object is there (freed before, or never allocated)",
+		what, p);
+}
+
 /* An object that no magazine takes. */
 static void free_to_heap(struct mspan *s, void *p)
 {
@@ -282,9 +315,7 @@ NOINLINE void heap_free_slow(void *ptr)
 	s = arena_span((uintptr_t)ptr);
 	if (!s) {
 		if (heap_owns(ptr))
-			fatal("free of %p: no object is there (freed before, "
-			      "or never allocated)",
-				ptr);
+			heap_no_object("free", ptr);
 		free_foreign(ptr);
 		return;
 	}
@@ -293,6 +324,8 @@ NOINLINE void heap_free_slow(void *ptr)
 		harden_free(s, (uintptr_t)ptr);
 		return;
 	}
+	if (r == 0)
+		goes(s->base);
 	mc = r == 0 || mcache_gone() ? NULL : mcache_get();
 	if (s->sampled && (!mc || s->state == MSPAN_SMALL || s->emptied)) {
 		objinfo_free_sampled(s, (uintptr_t)ptr);

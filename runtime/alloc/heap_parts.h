@@ -19,6 +19,9 @@ unsigned heap_checked_rec(const char *what, const struct mspan *s, uintptr_t p);
 /* The size that was asked for, where that of the object at p is recorded. */
 void heap_note_size(void *p, size_t size);
 
+/* Last words: p lies in the heap, and nothing is there. */
+NORETURN void heap_no_object(const char *what, void *p);
+
 /*
  * malloc(more) for a request of size bytes: more for its alignment, or as
  * headroom.

@@ -147,9 +147,7 @@ void *heap_realloc(void *p, size_t size)
 	s = arena_span((uintptr_t)p);
 	if (unlikely(!s)) {
 		if (heap_owns(p) || !heap_hooks.realloc_foreign)
-			fatal("realloc of %p: no object is there (freed before,"
-			      " or never allocated)",
-				p);
+			heap_no_object("realloc", p);
 		return heap_hooks.realloc_foreign(p, size);
 	}
 	r = heap_checked_rec("realloc", s, (uintptr_t)p);
