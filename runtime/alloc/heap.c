@@ -4,6 +4,7 @@
  *
  *	malloc  <= 1 KiB   mcache_pop      -- miss --> heap_malloc_slow
  *	        <= 1 MiB   heap_malloc_mid -- miss --> heap_malloc_slow
+ *	                              large: malloc_near before that
  *	        above      heap_malloc_slow -> mheap_alloc_large
  *	free    mcache_push -- miss --> heap_free_slow: magazine full, large
  *	        above 1 MiB, sampled, foreign, wrong
@@ -66,6 +67,48 @@ static unsigned rec_of_size(const struct mcache *mc, size_t size)
 	return 0;
 }
 
+/*
+ * Record r, or where its magazine is empty one that is at most an eighth larger
+ * and has a free object at hand.
+ */
+static ALWAYS_INLINE unsigned at_hand(struct mcache *mc, unsigned r)
+{
+	unsigned most = r < NSIZECLASS ? 0 : (r - NSIZECLASS + 1) / 8;
+
+	if (*mc->rec[r].top)
+		return r;
+	for (unsigned k = 1; k <= most && r + k < NREC; k++)
+		if (*mc->rec[r + k].top) {
+			if (mc->cold[r].misses < UINT16_MAX)
+				mc->cold[r].misses++;
+			return r + k;
+		}
+	return r;
+}
+
+/* The magazine of r, a large object's, gives none: perhaps a neighbour's. */
+NOINLINE HOT static void *malloc_near(size_t size, struct mcache_rec *rec)
+{
+	struct mcache *mc = mcache_self;
+	unsigned r = (unsigned)(rec - mc->rec), near = at_hand(mc, r);
+	void *p = near == r ? NULL : mcache_pop(&mc->rec[near]);
+
+	if (unlikely(!p))
+		return heap_malloc_slow(size);
+	/* calloc looks at the record of its size alone. */
+	arena_span((uintptr_t)p)->zeroed = false;
+	return p;
+}
+
+static ALWAYS_INLINE void *malloc_run(size_t size, size_t want)
+{
+	size_t npages = (want + PAGE_SIZE - 1) >> PAGE_SHIFT;
+	struct mcache_rec *r = &mcache_self->rec[rec_of_run(npages)];
+	void *p = mcache_pop(r);
+
+	return likely(p != NULL) ? p : malloc_near(size, r);
+}
+
 HOT void *heap_malloc_mid(size_t size)
 {
 	size_t want = size + mcache_slack;
@@ -75,14 +118,11 @@ HOT void *heap_malloc_mid(size_t size)
 	if (want <= MAX_SMALL)
 		r = &mcache_self->rec[class_by_128[(want + 127) / 128]];
 	else if (want <= (size_t)MAX_RUN * PAGE_SIZE)
-		r = &mcache_self->rec[rec_of_run(
-			(want + PAGE_SIZE - 1) >> PAGE_SHIFT)];
+		return malloc_run(size, want);
 	else
 		return heap_malloc_slow(size);
 	p = mcache_pop(r);
-	if (likely(p != NULL))
-		return p;
-	return heap_malloc_slow(size);
+	return likely(p != NULL) ? p : heap_malloc_slow(size);
 }
 
 void *heap_refuse(size_t size)
@@ -164,25 +204,6 @@ static void *malloc_counted(struct mcache *mc, const struct unwind_regs *regs,
 	else if (unlikely(all))
 		objinfo_record(mc, regs, p, size);
 	return p;
-}
-
-/*
- * Record r, or where its magazine is empty one that is at most an eighth larger
- * and has a free object at hand.
- */
-static unsigned at_hand(struct mcache *mc, unsigned r)
-{
-	unsigned most = r < NSIZECLASS ? 0 : (r - NSIZECLASS + 1) / 8;
-
-	if (*mc->rec[r].top)
-		return r;
-	for (unsigned k = 1; k <= most && r + k < NREC; k++)
-		if (*mc->rec[r + k].top) {
-			if (mc->cold[r].misses < UINT16_MAX)
-				mc->cold[r].misses++;
-			return r + k;
-		}
-	return r;
 }
 
 static void *malloc_hardened(struct mcache *mc, const struct unwind_regs *regs,
