@@ -101,6 +101,8 @@ HEAD = """/* SPDX-License-Identifier: MIT */
 #ifndef GOSTAT_ALLOC_SIZECLASSES_H
 #define GOSTAT_ALLOC_SIZECLASSES_H
 
+#include "base/attrs.h"
+
 #include <stdint.h>
 
 /*
@@ -126,7 +128,17 @@ struct sizeclass {
 	uint32_t align;	 /* natural alignment of every slot */
 };
 
-static const struct sizeclass sizeclasses[NSIZECLASS] = {"""
+/* Class of a request, indexed by (size + 7) / 8, to 1024. */
+extern HIDDEN const uint8_t class_by_8[129];
+
+/* Class of a request, indexed by (size + 127) / 128, to 32768. */
+extern HIDDEN const uint8_t class_by_128[257];
+
+extern HIDDEN const struct sizeclass sizeclasses[NSIZECLASS];
+
+/* One file has the tables; in each that uses them they took 32 KiB. */
+#ifdef SIZECLASSES_HERE
+const struct sizeclass sizeclasses[NSIZECLASS] = {"""
 
 
 def main():
@@ -143,15 +155,14 @@ def main():
     for r in t:
         print("\t{%d, %d, %d, %d, 0x%xu, %d}," % r)
     print("};\n")
-    for name, step, count, what in (
-            ("class_by_8", 8, 129, "(size + 7) / 8, to 1024"),
-            ("class_by_128", 128, 257, "(size + 127) / 128, to 32768")):
+    for name, step, count in (("class_by_8", 8, 129),
+                              ("class_by_128", 128, 257)):
         table = lookup(t, step, count)
-        print(f"/* Class of a request, indexed by {what}. */")
-        print(f"static const uint8_t {name}[{count}] = {{")
+        print(f"const uint8_t {name}[{count}] = {{")
         for i in range(0, count, 16):
             print("\t" + " ".join(f"{x}," for x in table[i:i + 16]))
         print("};\n")
+    print("#endif\n")
     print("/*\n * Classes whose slots are aligned, indexed by the logarithm of the"
           " alignment: bit\n * c - 4 is class c; those below 4 are none of"
           " these, from 32 up.\n */")

@@ -60,7 +60,6 @@ static struct limits {
 	size_t fresh;	 /* bytes taken since the last look */
 	size_t step;	 /* look when fresh gets there */
 	size_t inuse_at; /* pages; or when mheap.pages_inuse gets there */
-	struct cgroup cgroup;
 } limits = {
 	.max_heap = SIZE_MAX,
 	.memory = SIZE_MAX,
@@ -68,6 +67,7 @@ static struct limits {
 	.step = STEP_MIN,
 	.inuse_at = SIZE_MAX,
 };
+static struct cgroup cgroup;
 
 bool limits_due;
 
@@ -159,8 +159,8 @@ int64_t limits_auto(const char *root)
 {
 	uint64_t limit = UINT64_MAX;
 
-	if (cgroup_find(&limits.cgroup, root))
-		limit = cgroup_limit(&limits.cgroup);
+	if (cgroup_find(&cgroup, root))
+		limit = cgroup_limit(&cgroup);
 	if (limit == UINT64_MAX)
 		return INT64_MAX;
 	return (int64_t)(limit / 10 * 9 + limit % 10 * 9 / 10);
@@ -181,7 +181,7 @@ void limits_start(void)
 
 void limits_watch(void (*look)(void), const char *root)
 {
-	cgroup_find(&limits.cgroup, root);
+	cgroup_find(&cgroup, root);
 	store_relaxed(&limits.look, look);
 	store_relaxed(&limits_due, true); /* it may be near already */
 }
@@ -261,9 +261,9 @@ bool limits_nearest(struct limits_state *s)
 
 		consider(s, LIMIT_MEMORY, ready - MIN(idle, ready), memory);
 	}
-	if (cgroup_nearest(&limits.cgroup, 0, &m)) {
+	if (cgroup_nearest(&cgroup, 0, &m)) {
 		if (fresh < m.limit)
-			cgroup_nearest(&limits.cgroup, fresh, &m);
+			cgroup_nearest(&cgroup, fresh, &m);
 		consider(s, LIMIT_CGROUP, m.used, m.limit);
 	}
 	set_step(s);

@@ -3,6 +3,8 @@
 #ifndef GOSTAT_ALLOC_SIZECLASSES_H
 #define GOSTAT_ALLOC_SIZECLASSES_H
 
+#include "base/attrs.h"
+
 #include <stdint.h>
 
 /*
@@ -94,7 +96,17 @@ struct sizeclass {
 	uint32_t align;	 /* natural alignment of every slot */
 };
 
-static const struct sizeclass sizeclasses[NSIZECLASS] = {
+/* Class of a request, indexed by (size + 7) / 8, to 1024. */
+extern HIDDEN const uint8_t class_by_8[129];
+
+/* Class of a request, indexed by (size + 127) / 128, to 32768. */
+extern HIDDEN const uint8_t class_by_128[257];
+
+extern HIDDEN const struct sizeclass sizeclasses[NSIZECLASS];
+
+/* One file has the tables; in each that uses them they took 32 KiB. */
+#ifdef SIZECLASSES_HERE
+const struct sizeclass sizeclasses[NSIZECLASS] = {
 	{0, 0, 0, 0, 0x0u, 1},
 	{8, 1, 1, 1024, 0x20000000u, 8},
 	{16, 1, 1, 512, 0x10000000u, 16},
@@ -165,8 +177,7 @@ static const struct sizeclass sizeclasses[NSIZECLASS] = {
 	{32768, 16, 4, 4, 0x20000u, 8192},
 };
 
-/* Class of a request, indexed by (size + 7) / 8, to 1024. */
-static const uint8_t class_by_8[129] = {
+const uint8_t class_by_8[129] = {
 	1, 1, 2, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10,
 	10, 11, 11, 12, 12, 13, 13, 14, 14, 15, 15, 16, 16, 17, 17, 18,
 	18, 19, 19, 19, 19, 20, 20, 20, 20, 21, 21, 21, 21, 22, 22, 22,
@@ -178,8 +189,7 @@ static const uint8_t class_by_8[129] = {
 	32,
 };
 
-/* Class of a request, indexed by (size + 127) / 128, to 32768. */
-static const uint8_t class_by_128[257] = {
+const uint8_t class_by_128[257] = {
 	0, 10, 18, 22, 26, 28, 30, 31, 32, 33, 34, 35, 36, 37, 37, 38,
 	38, 39, 39, 40, 40, 40, 41, 41, 41, 42, 43, 43, 44, 44, 44, 44,
 	44, 45, 45, 45, 45, 45, 45, 46, 46, 46, 46, 47, 47, 47, 47, 47,
@@ -198,6 +208,8 @@ static const uint8_t class_by_128[257] = {
 	67, 67, 67, 67, 67, 67, 67, 67, 67, 67, 67, 67, 67, 67, 67, 67,
 	67,
 };
+
+#endif
 
 /*
  * Classes whose slots are aligned, indexed by the logarithm of the alignment: bit

@@ -35,10 +35,8 @@ enum {
 	NRECENT = 1 << 10,		  /* one page */
 };
 
-static struct {
-	uint32_t used; /* numbers handed out, 0 included */
-	struct bucket *chunk[NCHUNK];
-} buckets = {.used = 1};
+static uint32_t buckets_used = 1; /* numbers handed out, 0 included */
+static struct bucket *chunks[NCHUNK];
 
 static uint32_t recent[NRECENT]; /* bucket numbers, or 0 */
 
@@ -47,7 +45,7 @@ static struct bucket *bucket_of(uint32_t number)
 	struct bucket *chunk;
 
 	/* acquire [bucket-chunk] */
-	chunk = load_acquire(&buckets.chunk[number >> CHUNK_SHIFT]);
+	chunk = load_acquire(&chunks[number >> CHUNK_SHIFT]);
 	return chunk ? &chunk[number & (CHUNK_BUCKETS - 1)] : NULL;
 }
 
@@ -55,14 +53,14 @@ static struct bucket *bucket_of(uint32_t number)
 static uint32_t take_number(void)
 {
 	size_t size = CHUNK_BUCKETS * sizeof(struct bucket);
-	uint32_t old = load_relaxed(&buckets.used);
+	uint32_t old = load_relaxed(&buckets_used);
 
 	do {
 		struct bucket **chunk, *expected = NULL, *p;
 
 		if (old >> CHUNK_SHIFT >= NCHUNK)
 			return 0;
-		chunk = &buckets.chunk[old >> CHUNK_SHIFT];
+		chunk = &chunks[old >> CHUNK_SHIFT];
 		/* acquire [bucket-chunk] */
 		if (load_acquire(chunk))
 			continue;
@@ -72,7 +70,7 @@ static uint32_t take_number(void)
 		/* release [bucket-chunk]: its buckets read as zero. */
 		if (!cas_release(chunk, &expected, p))
 			sysmem_unmap(p, size, SYS_BUCKHASH);
-	} while (!cas_relaxed(&buckets.used, &old, old + 1));
+	} while (!cas_relaxed(&buckets_used, &old, old + 1));
 	return old;
 }
 
@@ -142,7 +140,7 @@ struct bucket *bucket_get(uint32_t stack, uint64_t size)
 
 size_t bucket_count(void)
 {
-	return load_relaxed(&buckets.used) - 1;
+	return load_relaxed(&buckets_used) - 1;
 }
 
 struct bucket *bucket_at(size_t i)
