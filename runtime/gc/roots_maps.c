@@ -78,6 +78,21 @@ static bool is_anonymous(const struct procmap *v)
 				     !strncmp(v->path, "/anon_hugepage", 14));
 }
 
+static bool is_self(const struct procmap *v)
+{
+	return v->lo - self.lo < self.hi - self.lo;
+}
+
+/*
+ * The kernel joins what is mapped right behind our .bss with it, be it the
+ * loader's or the program's. Leave that of v: false if there is nothing.
+ */
+static bool behind_self(struct procmap *v)
+{
+	v->lo = ALIGN_UP(self.hi, (uintptr_t)OS_PAGE);
+	return v->lo < v->hi;
+}
+
 void roots_note_loader(void)
 {
 	char buf[4096];
@@ -88,6 +103,8 @@ void roots_note_loader(void)
 	for (; loader.n < LOADER && procmaps_next(&m, &v); last = v) {
 		bool bss = last.inode && last.hi == v.lo;
 
+		if (is_self(&v))
+			bss = !behind_self(&v);
 		if (is_anonymous(&v) && v.prot & PROT_WRITE && !bss &&
 			!roots_ours(v.lo))
 			loader.range[loader.n++] =
@@ -352,14 +369,15 @@ static void add_private(struct walk *w, const struct procmap *v)
 	w->data = data;
 }
 
-static void add(struct walk *w, const struct procmap *v)
+static void add(struct walk *w, struct procmap *v)
 {
 	while (w->stack < w->stacks_end && w->stack->hi <= v->lo)
 		w->stack++;
 	if (roots_ours(v->lo)) {
 		run_close(w->k, &w->run);
 		w->data = false;
-		return;
+		if (!is_self(v) || !behind_self(v))
+			return;
 	}
 	add_loose(w, v);
 	if (v->shared)
