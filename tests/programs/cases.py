@@ -707,7 +707,7 @@ strace -f -o log -e trace=exit_group $BIN/threads; grep -c exit_group log
 """, needs="strace -o /dev/null true")
 case("timeout", "coreutils", r"""
 timeout 0.5 sleep 60; echo $?; timeout -s INT 0.5 sleep 60; echo $?
-timeout --preserve-status -k 1 0.5 sh -c 'trap "" TERM; sleep 60'; echo $?
+timeout --preserve-status -k 1 5 sh -c 'trap "" TERM; sleep 60'; echo $?
 sleep 60 & kill -TERM $!; wait $!; echo $?; sleep 60 & kill -KILL $!; wait $!; echo $?
 for s in HUP INT ALRM ABRT FPE PIPE USR2 QUIT; do sh -c "kill -$s \$\$"; echo $?; done 2>/dev/null
 nohup nice -n 5 true; echo $?; stdbuf -o0 echo out; yes | head -2

@@ -45,7 +45,7 @@ def run(command, lib=None, **more):
     """Run a command with a small environment, preloaded if lib is given."""
     env = dict(ENV, LD_PRELOAD=lib) if lib else ENV
     return subprocess.run(command, env=env, stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=60, **more)
+                          capture_output=True, text=True, timeout=600, **more)
 
 
 def calls(command, lib=None):
@@ -59,7 +59,7 @@ def calls(command, lib=None):
         subprocess.run(["strace", "-ff", "-qq", "-o", f"{folder}/log",
                         *preload, *command], env=ENV, check=False,
                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                       timeout=60)
+                       timeout=600)
         lines = []
         for name in os.listdir(folder):
             with open(f"{folder}/{name}", encoding="utf-8",

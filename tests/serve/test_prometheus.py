@@ -24,7 +24,7 @@ from pathlib import Path
 
 LIBRARY, SOURCE = sys.argv[1], Path(sys.argv[2])
 FILES = SOURCE / 'tools' / 'dashboards'
-DEADLINE = 120  # seconds for anything to happen; usually two
+DEADLINE = 300  # seconds for anything to happen; usually two
 
 PROGRAM = '''
 import sys
@@ -34,10 +34,13 @@ sys.stdin.read()
 '''
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
+def free_ports(n):
+    """Different ones: all are held until all are known."""
+    held = [socket.create_server(('127.0.0.1', 0)) for _ in range(n)]
+    ports = [s.getsockname()[1] for s in held]
+    for s in held:
+        s.close()
+    return ports
 
 
 def wait_for(what, condition):
@@ -111,21 +114,25 @@ def configure(folder, relay):
 
 
 def check_scrapes(server, page):
+    # A scrape has half a second here. On a busy machine one may fail, and all
+    # is unknown until the next.
     assert wait_for('a scrape', lambda: server.value('up')) == 1
-    assert wait_for('HeapAlloc', lambda: server.value(
-        'go_memstats_alloc_bytes')) > 10e6
-    assert server.value('go_memstats_alloc_bytes_total') > 10e6
-    assert server.value('go_threads') >= 1
-    assert server.value('gostat_profile_samples_total') > 0
-    assert server.value('sum(gostat_sizeclass_live_objects)') > 100
-    wait_for('a rate', lambda: server.value(
-        'count(rate(process_cpu_seconds_total[1m]))'))
-    targets = server.ask('targets')['data']['activeTargets']
-    assert [t['health'] for t in targets] == ['up'], targets
-    assert targets[0]['lastError'] == ''
+    for query, least in (('go_memstats_alloc_bytes', 10e6),
+                         ('go_memstats_alloc_bytes_total', 10e6),
+                         ('go_threads', 1),
+                         ('gostat_profile_samples_total', 1),
+                         ('sum(gostat_sizeclass_live_objects)', 100),
+                         ('count(rate(process_cpu_seconds_total[1m]))', 1)):
+        assert wait_for(query, lambda: server.value(query)) >= least, query
+
+    def target():
+        one, = server.ask('targets')['data']['activeTargets']
+        return one['health'] == 'up' and one['lastError'] == ''
+    wait_for('a target in good health', target)
     # Every sample has arrived: Prometheus and we count alike.
     samples = [s for s in page.splitlines() if s and s[0] != '#']
-    assert server.value('scrape_samples_scraped') == len(samples)
+    wait_for('%d samples' % len(samples), lambda: server.value(
+        'scrape_samples_scraped') == len(samples))
 
 
 def check_files(server, page):
@@ -154,7 +161,7 @@ def main():
             sys.exit(77)
     folder = Path(tempfile.mkdtemp(prefix='gostat-prometheus.'))
     sock = folder / 'app.sock'
-    relay, port = free_port(), free_port()
+    relay, port = free_ports(2)
     configure(folder, relay)
     children = []
 
@@ -192,7 +199,7 @@ def main():
             sys.stderr.write((folder / 'log').read_text()[-4000:])
             raise
         app.stdin.close()
-        assert app.wait(30) == 0
+        assert app.wait(300) == 0
         assert wait_for('the end', lambda: server.value('up == bool 0')) == 1
     finally:
         for p in children:
