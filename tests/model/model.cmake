@@ -10,5 +10,6 @@ foreach(src ${MODEL_SOURCES})
 		${PROJECT_SOURCE_DIR}/tests)
 	add_test(NAME unit.${name} COMMAND ${name})
 	set_tests_properties(unit.${name} PROPERTIES
-		LABELS "unit;model" TIMEOUT 900)
+		LABELS "unit;model" TIMEOUT 900
+		ENVIRONMENT ${CHECK_ENVIRONMENT})
 endforeach()

@@ -22,7 +22,8 @@ if(ZLIB_FOUND)
 	target_link_libraries(tools_profile PRIVATE gostat_tools
 		PkgConfig::CHECK)
 	add_test(NAME tools.profile COMMAND tools_profile)
-	set_tests_properties(tools.profile PROPERTIES LABELS tools TIMEOUT 900)
+	set_tests_properties(tools.profile PROPERTIES LABELS tools TIMEOUT 900
+		ENVIRONMENT ${CHECK_ENVIRONMENT})
 endif()
 
 # Everything below runs the tool, which sanitizers' builds have no library for.
