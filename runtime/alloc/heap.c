@@ -86,7 +86,7 @@ static ALWAYS_INLINE unsigned at_hand(struct mcache *mc, unsigned r)
 	return r;
 }
 
-/* The magazine of r, a large object's, gives none: perhaps a neighbour's. */
+/* A magazine gives none: for a large object perhaps that of a neighbour. */
 NOINLINE HOT static void *malloc_near(size_t size, struct mcache_rec *rec)
 {
 	struct mcache *mc = mcache_self;
@@ -100,15 +100,6 @@ NOINLINE HOT static void *malloc_near(size_t size, struct mcache_rec *rec)
 	return p;
 }
 
-static ALWAYS_INLINE void *malloc_run(size_t size, size_t want)
-{
-	size_t npages = (want + PAGE_SIZE - 1) >> PAGE_SHIFT;
-	struct mcache_rec *r = &mcache_self->rec[rec_of_run(npages)];
-	void *p = mcache_pop(r);
-
-	return likely(p != NULL) ? p : malloc_near(size, r);
-}
-
 HOT void *heap_malloc_mid(size_t size)
 {
 	size_t want = size + mcache_slack;
@@ -118,11 +109,14 @@ HOT void *heap_malloc_mid(size_t size)
 	if (want <= MAX_SMALL)
 		r = &mcache_self->rec[class_by_128[(want + 127) / 128]];
 	else if (want <= (size_t)MAX_RUN * PAGE_SIZE)
-		return malloc_run(size, want);
+		r = &mcache_self->rec[rec_of_run(
+			(want + PAGE_SIZE - 1) >> PAGE_SHIFT)];
 	else
 		return heap_malloc_slow(size);
 	p = mcache_pop(r);
-	return likely(p != NULL) ? p : heap_malloc_slow(size);
+	if (likely(p != NULL))
+		return p;
+	return malloc_near(size, r);
 }
 
 void *heap_refuse(size_t size)
