@@ -21,6 +21,7 @@
 #include "gc/unforked.h"
 #include "observe/brink.h"
 #include "observe/dump.h"
+#include "observe/dumpfile.h"
 #include "observe/finalthread.h"
 #include "observe/gcrun.h"
 #include "observe/helper.h"
@@ -74,6 +75,7 @@ static void child(void)
 	finalthread_fork_child();
 	objinfo_postfork_child();
 	dump_fork_child();
+	dumpfile_postfork_child();
 	brink_fork_child();
 	leakcheck_postfork_child();
 	serve_child();

@@ -100,6 +100,11 @@ void dumpfile_keep_stderr(void)
 	fatal_stderr_hook = kept_stderr;
 }
 
+void dumpfile_postfork_child(void)
+{
+	ownfd_close(&dumpfile.stderr_kept);
+}
+
 AT_START void dumpfile_temporary(char **envp)
 {
 	static const char var[] = "TMPDIR=/";

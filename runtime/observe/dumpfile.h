@@ -59,10 +59,16 @@ void dumpfile_init(void);
  * Keep a second descriptor for stderr, closed on exec, that is used when
  * descriptor 2 has been closed or has become something else: coreutils and many
  * others close it in an exit handler. Only where something will be said there
- * at the end: whoever reads the other end of a pipe sees its end when the process ends, not
- * before.
+ * at the end: whoever reads the other end of a pipe sees its end when the
+ * process ends, not before.
  */
 void dumpfile_keep_stderr(void);
+
+/*
+ * In the child of fork: nothing is kept. A daemon lives on without its stderr,
+ * and who waits for the end of that pipe waits for the parent only.
+ */
+void dumpfile_postfork_child(void);
 
 /*
  * Where files go that nobody has named: $TMPDIR of envp, else /tmp. Call it

@@ -82,6 +82,20 @@ if ! [ -f "$(sed -n 's/^gostat: heap profile of .* is in //p' err)" ]; then
 	echo 'tr: where is its profile?'
 	failed=1
 fi
+# A daemon keeps nobody waiting who reads what its parent says.
+daemon=$(GOSTAT_LEAKCHECK=exit LD_PRELOAD=$LIB /usr/bin/python3 -c '
+import os, time
+if os.fork():
+    os._exit(0)
+print(os.getpid(), flush=True)
+null = os.open("/dev/null", os.O_RDWR)
+for fd in 0, 1, 2:
+    os.dup2(null, fd)
+time.sleep(100)' 2>&1)
+if ! kill -9 "$daemon"; then
+	echo "the daemon's output ended with it: $daemon"
+	failed=1
+fi
 if GOSTAT_ATEXIT=stats LD_PRELOAD=$LIB sh -c 'exec /usr/bin/python3 -c "
 import os; os.execv(\"/bin/ls\", [\"ls\", \"/proc/self/fd\"])"' 2>err |
 	grep -c . | grep -qx "$((kept - 1))"; then :; else
